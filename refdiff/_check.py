@@ -1,0 +1,40 @@
+"""The public door: every argument is checked here once, and nowhere else."""
+
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent  # a checkout, or site-packages
+Array = np.ndarray
+Scale = float | np.ndarray  # a number, or one a row: (..., 1)
+
+
+def finite(**arrays) -> list[np.ndarray]:
+    """Return each argument as a float array, or raise ValueError naming the bad one."""
+    checked = []
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must be real numbers; got dtype {array.dtype}")
+        if array.dtype.kind != "f":
+            array = array.astype(float)
+        if not np.isfinite(array).all():
+            bad = array[~np.isfinite(array)].flat[0]
+            raise ValueError(f"{name} must be finite; it holds {bad}")
+        checked.append(array)
+    return checked
+
+
+def positive(**numbers) -> None:
+    """Raise ValueError naming the first number that is not finite and above zero."""
+    for name, value in numbers.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be finite and above 0; got {value}")
+
+
+def generator(rng) -> None:
+    """Raise TypeError unless rng is a numpy Generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a numpy.random.Generator; got {type(rng).__name__}"
+        )

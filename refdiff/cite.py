@@ -1,0 +1,163 @@
+"""The index of citations: which function is which equation, and which test proves it.
+
+It is read from the docstrings' own `Source:` and `Test:` lines, without importing the
+modules, so that the README's table and `refdiff show 2.25` cannot drift from the code.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from refdiff._check import ROOT
+
+KEYS = {
+    "Chan v3": "S. H. Chan, Tutorial on Diffusion Models for Imaging and Vision, "
+    "arXiv 2403.18103v3, 2025",
+    "Chan v1": "the same, arXiv 2403.18103v1, 2024",
+    "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
+    "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
+    "Barycenters of Measures, 2015",
+    "Efron11": "B. Efron, Tweedie's Formula and Selection Bias, 2011",
+    "Elfwing18": "Elfwing, Uchibe, Doya, Sigmoid-Weighted Linear Units for Neural "
+    "Network Function Approximation in Reinforcement Learning, 2018",
+    "Ho20": "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020",
+    "Kingma15": "Kingma, Ba, Adam: A Method for Stochastic Optimization, 2015",
+    "Kingma21": "Kingma, Salimans, Poole, Ho, Variational Diffusion Models, 2021",
+    "Lin24": "Lin, Liu, Li, Yang, Common Diffusion Noise Schedules and Sample Steps "
+    "are Flawed, 2024",
+    "Loshchilov17": "Loshchilov, Hutter, SGDR: Stochastic Gradient Descent with Warm "
+    "Restarts, 2017",
+    "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "
+    "2021",
+    "Salimans22": "Salimans, Ho, Progressive Distillation for Fast Sampling of "
+    "Diffusion Models, 2022",
+    "Song21": "Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-Based "
+    "Generative Modeling through Stochastic Differential Equations, 2021",
+    "SongJ21": "J. Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021",
+    "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
+    "distances, 2013",
+    "Vaswani17": "Vaswani et al., Attention Is All You Need, 2017",
+    "Vincent11": "P. Vincent, A Connection Between Score Matching and Denoising "
+    "Autoencoders, 2011",
+}
+
+NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*"
+LOCATOR = (
+    rf"(?:(?:Thm|Def|Ex|Fig|Table|Algorithm) {NUMBER}"
+    rf"|\({NUMBER}\)(?:-\({NUMBER}\))?|{NUMBER}|[A-Z]\b)"
+)
+ITEM = re.compile(rf"({'|'.join(KEYS)}) {LOCATOR}(?:(?:,| and) {LOCATOR})*(?: .*)?")
+NAMED = re.compile(r"(Thm|Def|Ex|Fig|Algorithm) (\d+\.\d+)")
+EQUATION = re.compile(r"\((\d+)\.(\d+)\)(?:-\((\d+)\.(\d+)\))?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One public function or class: where it stands, what it cites, what proves it."""
+
+    module: str
+    name: str
+    line: int
+    code: str
+    source: str
+    test: str
+
+    @property
+    def items(self) -> list[str]:
+        """The citations, without what follows `Departs:`."""
+        return [item.strip() for item in self.source.split("Departs:")[0].split(";")]
+
+    @property
+    def places(self) -> set[str]:
+        """Places of the tutorial that the entry speaks of, such as "Thm 2.5", "(2.25)"."""
+        if "Chan v3" not in self.source:
+            return set()
+        chan = [item for item in self.items if item.startswith("Chan v3")]
+        text = "; ".join([*chan, *self.source.split("Departs:")[1:]])
+        found = {f"{kind} {number}" for kind, number in NAMED.findall(text)}
+        for chapter, first, _, last in EQUATION.findall(text):
+            for n in range(int(first), int(last or first) + 1):
+                found.add(f"({chapter}.{n})")
+        return found
+
+
+def _field(doc, name):
+    """Text of a docstring's `name:` field, which ends at the next field."""
+    match = re.search(rf"^{name}: (.*?)(?=^\w+: |\Z)", doc, re.MULTILINE | re.DOTALL)
+    return " ".join(match[1].split()).rstrip(".") if match else ""
+
+
+def _walk(tree, prefix=""):
+    """Yield (qualified name, node) for public functions, classes and their methods."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_":
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from _walk(node, f"{node.name}.")
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every public function and class of the package, in the order of files and lines."""
+    found = []
+    for path in sorted((ROOT / "refdiff").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for name, node in _walk(ast.parse(text)):
+            doc = ast.get_docstring(node) or ""
+            code = ast.get_source_segment(text, node)
+            source, test = _field(doc, "Source"), _field(doc, "Test")
+            found.append(Entry(module, name, node.lineno, code, source, test))
+    return tuple(found)
+
+
+def find(place: str) -> list[Entry]:
+    """Entries that speak of a place: "2.25", "(2.25)", "Thm 2.5", "Ex 2.1", "Fig 2.10".
+
+    A bare number finds equations, theorems, definitions, examples and figures alike.
+    ValueError if place is none of these.
+    """
+    named = {"theorem": "Thm", "definition": "Def", "example": "Ex", "figure": "Fig"}
+    match = re.fullmatch(r"([A-Za-z]*)\.? ?\(?(\d+\.\d+)\)?", place.strip())
+    if not match:
+        raise ValueError(f"a place is a number such as 2.25 or Thm 2.5; got {place!r}")
+    kind = named.get(match[1].lower(), match[1].capitalize())
+    wanted = {
+        "": [f"({match[2]})", *(f"{k} {match[2]}" for k in named.values())],
+        "Eq": [f"({match[2]})"],
+    }.get(kind, [f"{kind} {match[2]}"])
+    return [entry for entry in entries() if entry.places & set(wanted)]
+
+
+def code_of_test(test: str, folder: Path | None = None) -> str | None:
+    """Source of a test named "test_x.py::test_name", or None outside a checkout."""
+    file, _, name = test.partition("::")
+    for tests in [folder] if folder else [ROOT / "tests", Path.cwd() / "tests"]:
+        path = tests / file
+        if path.is_file() and (tests.parent / "refdiff").is_dir():
+            text = path.read_text(encoding="utf-8")
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.FunctionDef) and node.name == name:
+                    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    return None
+
+
+def _order(place):
+    """Sort key of a place: chapter, kind (equations last), number."""
+    kind, chapter, number = re.fullmatch(r"(\w* ?)\(?(\d+)\.(\d+)\)?", place).groups()
+    return int(chapter), not kind, kind, int(number)
+
+
+def table() -> str:
+    """Markdown table of the tutorial's places: place, function, test."""
+    cited = {place for entry in entries() for place in entry.places}
+    rows = ["| tutorial v3 | function | test |", "|---|---|---|"]
+    for place in sorted(cited, key=_order):
+        for entry in find(place):
+            function = f"`{entry.module.removeprefix('refdiff.')}.{entry.name}`"
+            test = entry.test.partition("::")[2]
+            rows.append(f"| {place} | {function} | `{test}` |")
+    return "\n".join(rows)

@@ -1,0 +1,227 @@
+"""The command line: `refdiff`, which is `refdiff tour`, and its companions."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; exit status 0, 2 for bad arguments, 130 for Ctrl-C."""
+    parser = _parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = {"tour", "show", "toys", "figures"}
+    if not any(a in commands or a in ("-h", "--help", "--version") for a in argv[:1]):
+        argv = ["tour", *argv]
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, TypeError, OSError) as error:
+        print(f"refdiff: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nrefdiff: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="refdiff",
+        description="Diffusion models as executable mathematics. "
+        "Without a command: tour.",
+    )
+    version = f"refdiff {metadata.version('refdiff')}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(metavar="command", required=True)
+    tour = commands.add_parser(
+        "tour",
+        help="train a model on 2-D data, sample, and compare with the exact truth",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = tour.add_argument
+    add("--data", default="moons", help="a toy (see `refdiff toys`), a .csv or a .npy")
+    add("--T", type=_at_least(2), default=100, help="diffusion steps, cosine schedule")
+    add("--steps", type=_at_least(1), default=4000, help="training steps")
+    add("--batch", type=_at_least(1), default=256, help="points in a training step")
+    add("--lr", type=float, default=5e-3, help="learning rate at the start")
+    add("--samples", type=_at_least(100), default=10_000, help="points to sample")
+    add("--seed", type=_at_least(0), default=0, help="decides every random number")
+    add("--save", metavar="FILE", help="write the trained model (.npz)")
+    add("--load", metavar="FILE", help="go on from a saved model, with its settings")
+    add("--points", metavar="FILE", help="write the learned samples (.npy, data units)")
+    add("--out", default="refdiff-tour.png", metavar="FILE", help="the picture")
+    add("--quiet", action="store_true", help="no progress on stderr")
+    tour.set_defaults(run=_tour)
+    show = commands.add_parser("show", help="the function and the test of an equation")
+    show.add_argument("place", nargs="*", help='"2.25", "Thm 2.5", "Ex 2.1"; none: all')
+    show.set_defaults(run=_show)
+    gallery = commands.add_parser("toys", help="a picture of all toy data sets")
+    gallery.add_argument("--out", default="refdiff-toys.png", metavar="FILE")
+    gallery.set_defaults(run=_toys)
+    figures = commands.add_parser("figures", help="draw a checkout's figures again")
+    figures.add_argument("name", nargs="*", help="parts of names; none: all")
+    figures.set_defaults(run=_figures)
+    return parser
+
+
+def _at_least(low):
+    def number(text):
+        value = int(text)
+        if value < low:
+            raise argparse.ArgumentTypeError(f"must be at least {low}; got {value}")
+        return value
+
+    number.__name__ = "integer"
+    return number
+
+
+def _tour(arguments):
+    """Train, sample, compare, print and draw."""
+    from refdiff import tour
+
+    names = ("data", "T", "steps", "batch", "lr", "seed")
+    settings = tour.Settings(**{name: getattr(arguments, name) for name in names})
+    state = None
+    if arguments.load:
+        state, settings = tour.load_model(arguments.load)
+    for target in (arguments.out, arguments.save, arguments.points):
+        if target and not Path(target).resolve().parent.is_dir():
+            raise ValueError(f"{target}: its folder does not exist")
+    data = tour.load_data(settings.data, settings.rng(0))
+    if arguments.samples < 100:
+        raise ValueError("--samples must be at least 100")
+    print(data.note)
+    state = _train(tour, settings, data, state, arguments)
+    if arguments.save:
+        tour.save_model(arguments.save, state, settings)
+        print(f"model: {arguments.save}")
+    result = tour.compare(settings, data, state.ema, arguments.samples)
+    print(f"\n{tour.report(result)}\n")
+    print("floor: median distance of two fresh samples of the data, at the same sizes")
+    if arguments.points:
+        points = result.runs[0].samples * data.scale + data.shift
+        tour.train.atomic_write(arguments.points, lambda f: tour.np.save(f, points))
+        print(f"samples: {arguments.points}")
+    tour.picture(settings, data, state.ema, result, arguments.out)
+    print(f"picture: {arguments.out}")
+
+
+def _train(tour, settings, data, start, arguments):
+    """Train with progress on stderr; Ctrl-C stops early and keeps what was trained."""
+    state = start
+    if start is not None and start.step >= settings.steps:
+        return start
+    progress = _Progress(settings.steps, arguments.quiet)
+    try:
+        for state in tour.training(settings, data, start):
+            progress.show(state)
+            if arguments.save and state.step % 1000 == 0:
+                tour.save_model(arguments.save, state, settings)
+    except KeyboardInterrupt:
+        if state is None:
+            raise
+        progress.end()
+        print(
+            f"stopped at step {state.step}; going on with what was trained "
+            "(Ctrl-C again to quit)",
+            file=sys.stderr,
+        )
+    progress.end()
+    return state
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, steps, quiet):
+        self.steps, self.quiet, self.bar = steps, quiet, sys.stderr.isatty()
+        self.began, self.first, self.loss, self.shown = time.monotonic(), None, None, 0
+
+    def show(self, state):
+        self.first = state.step - 1 if self.first is None else self.first
+        last = self.loss if self.loss is not None else state.loss
+        self.loss = 0.98 * last + 0.02 * state.loss
+        now = time.monotonic()
+        due = (
+            now - self.shown > 0.1
+            if self.bar
+            else state.step % (-(-self.steps // 10)) == 0
+        )
+        if self.quiet or not (due or state.step == self.steps):
+            return
+        self.shown = now
+        rate = (state.step - self.first) / max(now - self.began, 1e-9)
+        left = (self.steps - state.step) / rate
+        text = f"loss {self.loss:.4f}  {rate:.0f} steps/s  {left:.0f} s left"
+        if self.bar:
+            full = 30 * state.step // self.steps
+            text = f"\rtraining [{'#' * full}{'.' * (30 - full)}] {text}\x1b[K"
+            print(text, end="", file=sys.stderr, flush=True)
+        else:
+            print(f"training {state.step}/{self.steps}  {text}", file=sys.stderr)
+
+    def end(self):
+        if self.bar and not self.quiet and self.first is not None:
+            print(file=sys.stderr)
+            self.first = None
+
+
+def _show(arguments):
+    """Print each function that speaks of a place, and the test that proves it."""
+    from refdiff import cite
+
+    if not arguments.place:
+        print(cite.table())
+        return 0
+    place = " ".join(arguments.place)
+    found = cite.find(place)
+    if not found:
+        print(f"refdiff: nothing here cites {place}", file=sys.stderr)
+        return 1
+    for entry in found:
+        print(f"# {entry.module}, line {entry.line}\n{entry.code}\n")
+        test = cite.code_of_test(entry.test)
+        print(f"# tests/{entry.test}" + (f"\n{test}\n" if test else "\n"))
+    return 0
+
+
+def _toys(arguments):
+    """Draw every toy: a contact sheet."""
+    import numpy as np
+
+    from refdiff import plots
+    from refdiff.toys import TOYS
+
+    fig, axes = plots.figure(3, 4, 2.6)
+    rng = np.random.default_rng(0)
+    for ax in axes.flat[len(TOYS) :]:
+        ax.axis("off")
+    for ax, (name, toy) in zip(axes.flat, TOYS.items(), strict=False):
+        law = toy()
+        box = 3.0 if law.d == 2 else 7.0
+        title = f"{name} ({len(law.weights)} Gaussians)"
+        plots.cloud(ax, law.sample(10_000, rng), title, plots.DATA, box, law)
+    plots.save(fig, arguments.out)
+    print(f"picture: {arguments.out}")
+
+
+def _figures(arguments):
+    """Run the scripts in figures/ of the checkout that the shell stands in."""
+    import runpy
+
+    scripts = sorted(Path("figures").glob("fig_*.py"))
+    scripts = [
+        s
+        for s in scripts
+        if not arguments.name or any(n in s.stem for n in arguments.name)
+    ]
+    if not scripts:
+        raise ValueError(
+            "no such script in figures/ of this folder (is it a checkout?)"
+        )
+    for script in scripts:
+        began = time.monotonic()
+        runpy.run_path(str(script), run_name="__main__")
+        print(f"{script.with_suffix('.png')}  {time.monotonic() - began:.1f} s")

@@ -1,0 +1,138 @@
+"""The Gaussian: its log density, divergence, marginal and conditional.
+
+Everything else in this project is a weighted sum, a limit or a chain of these.
+Covariances are solved by Cholesky factors and quadratic forms are centred, never
+expanded, so that the formulas hold far out in the tails.
+"""
+
+import numpy as np
+
+from refdiff._check import finite
+
+LOG_2PI = np.log(2 * np.pi)
+
+
+def cholesky(cov: np.ndarray) -> np.ndarray:
+    """Lower factor L of a covariance, cov = L L^T, refused where it is singular.
+
+    A pivot L[i,i]^2 / cov[i,i] is the share of coordinate i's variance that the
+    coordinates before it do not explain; below 1e-14 rounding has eaten it.
+    cov (..., d, d)  ->  (..., d, d)
+    ValueError if a covariance is singular to working precision.
+    Source: definition
+    Test: test_gaussian.py::test_singular_covariances_are_refused
+    """
+    try:
+        L = np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        L = np.zeros_like(cov)
+    pivot = np.diagonal(L, axis1=-2, axis2=-1)
+    if (pivot**2 <= 1e-14 * np.diagonal(cov, axis1=-2, axis2=-1)).any():
+        raise ValueError(
+            "cov must be positive definite; a pivot is below 1e-14 of its variance "
+            "(a mixture with singular covariances has a density once it is noised)"
+        )
+    return L
+
+
+def whiten(L: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Solve L y = r by forward substitution: y is white where r ~ N(0, L L^T).
+
+    y[i] = (r[i] - sum_{j<i} L[i,j] y[j]) / L[i,i]
+    L (..., d, d), r (..., d), leading axes broadcast  ->  y (..., d)
+    Source: definition
+    Test: test_gaussian.py::test_whiten_and_unwhiten_solve_the_covariance
+    """
+    y = np.empty(np.broadcast_shapes(L.shape[:-1], r.shape), np.result_type(L, r))
+    for i in range(r.shape[-1]):
+        known = sum(L[..., i, j] * y[..., j] for j in range(i))
+        y[..., i] = (r[..., i] - known) / L[..., i, i]
+    return y
+
+
+def unwhiten(L: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Solve L^T x = y by back substitution, so that x = (L L^T)^-1 r for y = L^-1 r.
+
+    x[i] = (y[i] - sum_{j>i} L[j,i] x[j]) / L[i,i]
+    L (..., d, d), y (..., d), leading axes broadcast  ->  x (..., d)
+    Source: definition
+    Test: test_gaussian.py::test_whiten_and_unwhiten_solve_the_covariance
+    """
+    x = np.empty(np.broadcast_shapes(L.shape[:-1], y.shape), np.result_type(L, y))
+    for i in reversed(range(y.shape[-1])):
+        known = sum(L[..., j, i] * x[..., j] for j in range(i + 1, y.shape[-1]))
+        x[..., i] = (y[..., i] - known) / L[..., i, i]
+    return x
+
+
+def logpdf(x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """Log density of N(mean, cov) at x.
+
+    log p = -1/2 (x-mean)^T cov^-1 (x-mean) - 1/2 log det cov - d/2 log 2 pi
+    x (..., d), mean (..., d), cov (..., d, d), leading axes broadcast  ->  (...) nats
+    ValueError if an entry is not finite or cov is singular.
+    Source: definition
+    Test: test_gaussian.py::test_logpdf_is_scipys
+    """
+    x, mean, cov = finite(x=x, mean=mean, cov=cov)
+    L = cholesky(cov)
+    return _logpdf(whiten(L, x - mean), L)
+
+
+def _logpdf(y, L):
+    """Log density from the whitened residual y = L^-1 (x - mean)."""
+    log_det = 2 * np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    return -0.5 * ((y**2).sum(-1) + log_det + y.shape[-1] * LOG_2PI)
+
+
+def kl(
+    mean0: np.ndarray, cov0: np.ndarray, mean1: np.ndarray, cov1: np.ndarray
+) -> float:
+    """Kullback-Leibler divergence KL(N(mean0, cov0) || N(mean1, cov1)).
+
+    1/2 [tr(S1^-1 S0) - d + (m1-m0)^T S1^-1 (m1-m0) + log det S1 / det S0]
+    mean (d,), cov (d, d)  ->  nats
+    ValueError if an entry is not finite or a covariance is singular.
+    Source: Chan v3 Thm 1.3, (1.25)
+    Test: test_gaussian.py::test_kl_is_the_expected_log_ratio
+    """
+    mean0, cov0, mean1, cov1 = finite(mean0=mean0, cov0=cov0, mean1=mean1, cov1=cov1)
+    L0, L1 = cholesky(cov0), cholesky(cov1)
+    ratio = whiten(L1, L0.T)  # rows are L1^-1 (columns of L0): tr(S1^-1 S0) = |ratio|^2
+    shift = whiten(L1, mean1 - mean0)
+    log_det = 2 * np.log(np.diagonal(L1) / np.diagonal(L0)).sum()
+    return 0.5 * ((ratio**2).sum() - len(mean0) + (shift**2).sum() + log_det)
+
+
+def marginal(
+    A: np.ndarray, b: np.ndarray, mean: np.ndarray, cov: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Law of y = A x + b + e for x ~ N(mean, cov) and e ~ N(0, noise).
+
+    y ~ N(A mean + b, noise + A cov A^T)
+    A (m, d), b (m,), mean (d,), cov (d, d), noise (m, m)  ->  mean (m,), cov (m, m)
+    ValueError if an entry is not finite.
+    Source: Chan v3 Thm 2.8. Departs: it prints A^-1 for A^T in the covariance.
+    Test: test_gaussian.py::test_marginal_and_condition_are_one_joint_law
+    """
+    A, b, mean, cov, noise = finite(A=A, b=b, mean=mean, cov=cov, noise=noise)
+    return A @ mean + b, noise + A @ cov @ A.T
+
+
+def condition(
+    mean: np.ndarray, cov: np.ndarray, observed: list[int], value: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Law of the other coordinates of N(mean, cov), given the observed ones' value.
+
+    mean_a + S_ab S_bb^-1 (value - mean_b),  S_aa - S_ab S_bb^-1 S_ba
+    mean (d,), cov (d, d), observed: m indices, value (m,)  ->  (d-m,), (d-m, d-m)
+    ValueError if an entry is not finite or the observed block is singular.
+    Source: Bishop06 (2.81)-(2.82)
+    Test: test_gaussian.py::test_condition_is_bayes_rule_on_a_grid
+    """
+    mean, cov, value = finite(mean=mean, cov=cov, value=value)
+    others = np.setdiff1d(np.arange(len(mean)), observed)
+    L = cholesky(cov[np.ix_(observed, observed)])
+    gain = unwhiten(L, whiten(L, cov[np.ix_(others, observed)]))
+    mean_a = mean[others] + gain @ (value - mean[observed])
+    return mean_a, cov[np.ix_(others, others)] - gain @ cov[np.ix_(observed, others)]

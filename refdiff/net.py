@@ -1,0 +1,170 @@
+"""The network: an MLP with a time embedding, its gradients written by hand.
+
+Parameters are one flat vector, so that an optimiser, a checkpoint and a finite
+difference treat them alike; `views` names its pieces without copying. The three passes
+(forward, backward, JVP) stand under one another so that the eye can compare them.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 512  # rows evaluated at a time by `predict`
+
+
+def silu(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SiLU and its derivative, with s = sigmoid(a) as (1 + tanh(a/2)) / 2: no overflow.
+
+    silu(a) = a s,  silu'(a) = s (1 + a (1 - s))
+    a of any shape  ->  two arrays of that shape
+    Source: Elfwing18 (5)-(6)
+    Test: test_net.py::test_silu_derivative_by_complex_step
+    """
+    s = 0.5 + 0.5 * np.tanh(0.5 * a)
+    y = a * s
+    return y, s + y - y * s
+
+
+class Cache(NamedTuple):
+    """What the forward pass leaves for the other two: parameters, inputs, slopes."""
+
+    params: np.ndarray
+    inputs: list  # of each linear layer, (n, width)
+    slopes: list  # silu'(a) of each hidden layer, (n, width)
+
+
+@dataclass(frozen=True)
+class MLP:
+    """eps_hat(x, t): x beside an embedding of t/T, SiLU layers, a linear layer.
+
+    d: dimension of x; T: the time that is embedded as 1; hidden: widths;
+    frequencies: pairs of sine and cosine in the embedding; out: outputs (d if None).
+    Source: Ho20 3.2 for predicting noise; the architecture is ours
+    Test: test_net.py::test_backward_is_the_gradient
+    """
+
+    d: int
+    T: float
+    hidden: tuple[int, ...] = (128, 128, 128)
+    frequencies: int = 16
+    out: int | None = None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the layers, input and output included."""
+        return (self.d + 2 * self.frequencies, *self.hidden, self.out or self.d)
+
+    @property
+    def size(self) -> int:
+        """Length of the parameter vector."""
+        return sum((m + 1) * n for m, n in pairwise(self.widths))
+
+    def views(self, params: np.ndarray) -> dict[str, np.ndarray]:
+        """Name the pieces of the flat vector, as views: W0 (m, n), b0 (n,), W1, ...
+
+        params (size,)  ->  dict of views
+        ValueError if params is not (size,).
+        Source: definition
+        Test: test_net.py::test_views_cover_the_vector_and_share_its_memory
+        """
+        if params.shape != (self.size,):
+            raise ValueError(f"params must be ({self.size},); got shape {params.shape}")
+        pieces, start = {}, 0
+        for i, (m, n) in enumerate(pairwise(self.widths)):
+            pieces[f"W{i}"] = params[start : start + m * n].reshape(m, n)
+            pieces[f"b{i}"] = params[start + m * n : start + (m + 1) * n]
+            start += (m + 1) * n
+        return pieces
+
+    def init(self, rng: np.random.Generator, dtype: type = float) -> np.ndarray:
+        """Draw initial parameters: W ~ N(0, 1/fan_in), b = 0, last layer zero.
+
+        A zero last layer starts the network at eps_hat = 0, whose loss is exactly d.
+        -> (size,)
+        Source: definition
+        Test: test_net.py::test_an_untrained_network_predicts_zero
+        """
+        params = np.zeros(self.size, dtype)
+        pieces = self.views(params)
+        for i, m in enumerate(self.widths[:-2]):
+            pieces[f"W{i}"][:] = rng.standard_normal(pieces[f"W{i}"].shape) / np.sqrt(m)
+        return params
+
+    def embed(self, t: np.ndarray) -> np.ndarray:
+        """Sines and cosines of t/T at frequencies from 1/2 to 32 half-turns, geometric.
+
+        [sin(pi w_k t/T), cos(pi w_k t/T)],  w_k = 1/2 ... 32
+        t (n,) real  ->  (n, 2 frequencies)
+        Source: Vaswani17 3.5; the frequencies are ours
+        Test: test_net.py::test_the_embedding_tells_neighbouring_times_apart
+        """
+        w = np.geomspace(0.5, 32, self.frequencies)
+        angle = np.pi * w * (np.asarray(t)[:, None] / self.T)
+        return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+
+    def forward(
+        self, params: np.ndarray, x: np.ndarray, t: np.ndarray
+    ) -> tuple[np.ndarray, Cache]:
+        """Evaluate the network.
+
+        h = [x, embed(t)];  h <- silu(h W + b) for each hidden layer;  y = h W + b
+        params (size,), x (n, d), t (n,) or a number  ->  y (n, out), Cache
+        ValueError if params or x has the wrong shape.
+        Source: definition
+        Test: test_net.py::test_forward_is_the_formula_written_out
+        """
+        if x.ndim != 2 or x.shape[1] != self.d:
+            raise ValueError(f"x must be (n, {self.d}); got shape {x.shape}")
+        p, last = self.views(params), len(self.hidden)
+        emb = self.embed(np.atleast_1d(t)).astype(params.dtype, copy=False)
+        h = np.concatenate([x, np.broadcast_to(emb, (len(x), emb.shape[1]))], axis=1)
+        inputs, slopes = [h], []
+        for i in range(last):
+            h, slope = silu(h @ p[f"W{i}"] + p[f"b{i}"])
+            inputs.append(h)
+            slopes.append(slope)
+        return h @ p[f"W{last}"] + p[f"b{last}"], Cache(params, inputs, slopes)
+
+    def predict(self, params: np.ndarray, x: np.ndarray, t: float) -> np.ndarray:
+        """Evaluate the network at many points, in blocks that stay in the cache.
+
+        params (size,), x (n, d), t a number  ->  y (n, out) in the precision of params
+        Source: definition
+        Test: test_net.py::test_predict_is_forward_in_blocks
+        """
+        blocks = np.split(x.astype(params.dtype), range(BLOCK, len(x), BLOCK))
+        return np.concatenate([self.forward(params, b, t)[0] for b in blocks])
+
+    def backward(self, cache: Cache, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients of a scalar loss from its gradient dy in the output.
+
+        dW = h^T da,  db = sum_n da,  dh = da W^T,  da = dh silu'(a)
+        cache from `forward`, dy (n, out)  ->  dparams (size,), dx (n, d)
+        Source: definition
+        Test: test_net.py::test_backward_is_the_gradient
+        """
+        p, dparams = self.views(cache.params), np.empty_like(cache.params)
+        grads, da = self.views(dparams), np.asarray(dy, cache.params.dtype)
+        for i in reversed(range(len(self.hidden) + 1)):
+            np.matmul(cache.inputs[i].T, da, out=grads[f"W{i}"])
+            np.sum(da, axis=0, out=grads[f"b{i}"])
+            dh = da @ p[f"W{i}"].T
+            if i > 0:
+                da = dh * cache.slopes[i - 1]
+        return dparams, dh[:, : self.d]
+
+    def jvp(self, cache: Cache, dx: np.ndarray) -> np.ndarray:
+        """Directional derivative of the output along dx, forwards through the layers.
+
+        dh = [dx, 0];  dh <- silu'(a) (dh W) for each hidden layer;  dy = dh W
+        cache from `forward`, dx (n, d)  ->  dy (n, out)
+        Source: definition
+        Test: test_net.py::test_jvp_is_the_derivative_along_a_direction
+        """
+        p, last = self.views(cache.params), len(self.hidden)
+        dh = dx @ p["W0"][: self.d]
+        for i in range(last):
+            dh = (cache.slopes[i] * dh) @ p[f"W{i + 1}"]
+        return dh

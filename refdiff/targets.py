@@ -1,0 +1,190 @@
+"""What a network may be asked to predict: eps, x0, v or the score, one linear map apart.
+
+All four describe one denoiser of x_t = signal x0 + noise eps, where
+
+    v = signal eps - noise x0,    score = -eps / noise.
+
+(x0, eps) -> (x_t, v) is a rotation times r = sqrt(signal^2 + noise^2), which is 1 for
+variance-preserving schedules; the formulas hold for any r. A map that divides by
+signal needs signal > 0, one that divides by noise needs noise > 0; those from v to x0
+and from v to eps need neither.
+
+Arguments broadcast: xt and the prediction (..., d), signal and noise numbers or
+(..., 1). The result is (..., d).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refdiff.schedule import Level
+
+
+def x0_from_eps(xt, eps, signal, noise):
+    """Return x0 = (xt - noise eps) / signal.
+
+    Source: Ho20 (15); Chan v3 (2.11) solved for x0
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (xt - noise * eps) / signal
+
+
+def x0_from_v(xt, v, signal, noise):
+    """Return x0 = (signal xt - noise v) / (signal^2 + noise^2).
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (signal * xt - noise * v) / (signal**2 + noise**2)
+
+
+def x0_from_score(xt, score, signal, noise):
+    """Return x0 = (xt + noise^2 score) / signal, Tweedie's formula.
+
+    Source: Efron11 (1.4)
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (xt + noise**2 * score) / signal
+
+
+def eps_from_x0(xt, x0, signal, noise):
+    """Return eps = (xt - signal x0) / noise.
+
+    Source: Chan v3 (2.11) solved for eps
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (xt - signal * x0) / noise
+
+
+def eps_from_v(xt, v, signal, noise):
+    """Return eps = (noise xt + signal v) / (signal^2 + noise^2).
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (noise * xt + signal * v) / (signal**2 + noise**2)
+
+
+def eps_from_score(xt, score, signal, noise):
+    """Return eps = -noise score.
+
+    Source: Song21 (7) with the Gaussian kernel's score
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return -noise * score
+
+
+def v_from_x0(xt, x0, signal, noise):
+    """Return v = (signal xt - (signal^2 + noise^2) x0) / noise.
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (signal * xt - (signal**2 + noise**2) * x0) / noise
+
+
+def v_from_eps(xt, eps, signal, noise):
+    """Return v = ((signal^2 + noise^2) eps - noise xt) / signal.
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return ((signal**2 + noise**2) * eps - noise * xt) / signal
+
+
+def v_from_score(xt, score, signal, noise):
+    """Return v = -noise ((signal^2 + noise^2) score + xt) / signal.
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return -noise * ((signal**2 + noise**2) * score + xt) / signal
+
+
+def score_from_x0(xt, x0, signal, noise):
+    """Return score = (signal x0 - xt) / noise^2.
+
+    Source: Efron11 (1.4)
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return (signal * x0 - xt) / noise**2
+
+
+def score_from_eps(xt, eps, signal, noise):
+    """Return score = -eps / noise.
+
+    Source: Song21 (7) with the Gaussian kernel's score
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return -eps / noise
+
+
+def score_from_v(xt, v, signal, noise):
+    """Return score = -(noise xt + signal v) / (noise (signal^2 + noise^2)).
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return -(noise * xt + signal * v) / (noise * (signal**2 + noise**2))
+
+
+def v_target(x0, eps, signal, noise):
+    """Return v = signal eps - noise x0: what a v-network is trained on.
+
+    Source: Salimans22 D
+    Test: test_targets.py::test_every_conversion_recovers_what_made_xt
+    """
+    return signal * eps - noise * x0
+
+
+Model = Callable[[np.ndarray, Level], np.ndarray]
+Network = Callable[[np.ndarray, float], np.ndarray]
+
+
+def eps_model(eps_hat: Network) -> Model:
+    """Model for `Chain.run` from a network eps_hat(x, t).
+
+    -> model(x, level), the score; ValueError at signal = 0, where eps leaves x0 unknown
+    Source: Lin24 3.3 for the refusal
+    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    """
+
+    def model(x, level):
+        if level.signal == 0:
+            raise ValueError(
+                f"eps_hat says nothing of x0 where signal = 0 (t={level.t})"
+            )
+        return score_from_eps(x, eps_hat(x, level.t), level.signal, level.noise)
+
+    return model
+
+
+def x0_model(x0_hat: Network) -> Model:
+    """Model for `Chain.run` from a network x0_hat(x, t).
+
+    -> model(x, level): the score, and x0_hat itself at signal = 0
+    Source: Lin24 3.3
+    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    """
+
+    def model(x, level):
+        x0 = x0_hat(x, level.t)
+        return x0 if level.signal == 0 else score_from_x0(x, x0, *level[:2])
+
+    return model
+
+
+def v_model(v_hat: Network) -> Model:
+    """Model for `Chain.run` from a network v_hat(x, t).
+
+    -> model(x, level): the score, and x0_hat = -v_hat / noise at signal = 0
+    Source: Salimans22 D; Lin24 3.3
+    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    """
+
+    def model(x, level):
+        v = v_hat(x, level.t)
+        to = x0_from_v if level.signal == 0 else score_from_v
+        return to(x, v, level.signal, level.noise)
+
+    return model
