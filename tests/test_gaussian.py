@@ -1,0 +1,155 @@
+"""The Gaussian's formulas against SciPy, quadrature and Bayes' rule on a grid."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from support import assert_accurate, covariances, exact
+
+from refdiff import gaussian
+
+POINT = np.array([0.3, -1.2, 0.7])
+
+
+@pytest.mark.oracle
+@given(cov=covariances(3))
+def test_logpdf_is_scipys(cov):
+    mean = np.array([0.5, -0.2, 1.0])
+    expected = stats.multivariate_normal(mean, cov).logpdf(POINT)
+    assert gaussian.logpdf(POINT, mean, cov) == pytest.approx(expected, rel=1e-11)
+
+
+def test_logpdf_broadcasts_over_leading_axes():
+    rng = np.random.default_rng(0)
+    x, mean = rng.standard_normal((5, 1, 2)), rng.standard_normal((4, 2))
+    cov = np.array([np.eye(2) * (k + 1) for k in range(4)])
+    one_by_one = [
+        [gaussian.logpdf(x[i, 0], mean[k], cov[k]) for k in range(4)] for i in range(5)
+    ]
+    np.testing.assert_allclose(gaussian.logpdf(x, mean, cov), one_by_one, rtol=1e-14)
+
+
+@pytest.mark.identity
+@given(cov=covariances(3))
+def test_whiten_and_unwhiten_solve_the_covariance(cov):
+    L = gaussian.cholesky(cov)
+    solved = gaussian.unwhiten(L, gaussian.whiten(L, POINT))
+    np.testing.assert_allclose(cov @ solved, POINT, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.oracle
+def test_kl_is_the_expected_log_ratio():
+    """Thm 1.3 by Gauss-Hermite quadrature of log p0/p1, exact for quadratics."""
+    rng = np.random.default_rng(1)
+    for d in (1, 2, 3):
+        m0, m1 = rng.standard_normal((2, d))
+        A, B = rng.standard_normal((2, d, d))
+        S0, S1 = A @ A.T + np.eye(d), B @ B.T + np.eye(d)
+        z, w = np.polynomial.hermite_e.hermegauss(4)
+        z = np.stack(np.meshgrid(*[z] * d), -1).reshape(-1, d)
+        w = np.prod(np.meshgrid(*[w / w.sum()] * d), axis=0).ravel()
+        x = m0 + z @ np.linalg.cholesky(S0).T
+        p0, p1 = stats.multivariate_normal(m0, S0), stats.multivariate_normal(m1, S1)
+        expected = w @ np.atleast_1d(p0.logpdf(x) - p1.logpdf(x))
+        assert gaussian.kl(m0, S0, m1, S1) == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.limit
+def test_kl_vanishes_only_at_equality():
+    m, S = np.array([1.0, 2.0]), np.array([[2.0, 0.3], [0.3, 1.0]])
+    assert abs(gaussian.kl(m, S, m, S)) < 1e-15
+    assert gaussian.kl(m, S, m, 1.01 * S) > 1e-5
+    assert gaussian.kl(m, S, m + 0.01, S) > 1e-5
+
+
+@pytest.mark.identity
+@given(cov=covariances(2), noise=covariances(2))
+def test_marginal_and_condition_are_one_joint_law(cov, noise):
+    """Thm 2.8: p(y) p(x|y) = p(x) p(y|x) at a point, with A^T and not A^-1."""
+    A, b, mean = np.array([[1.0, 0.4], [-0.3, 0.8]]), np.array([0.1, 0.2]), POINT[:2]
+    x, y = np.array([0.2, -0.5]), np.array([0.9, 0.4])
+    joint_mean = np.concatenate([mean, A @ mean + b])
+    joint = np.block([[cov, cov @ A.T], [A @ cov, A @ cov @ A.T + noise]])
+    x_given_y = gaussian.condition(joint_mean, joint, [2, 3], y)
+    left = gaussian.logpdf(x, mean, cov) + gaussian.logpdf(y, A @ x + b, noise)
+    p_y = gaussian.logpdf(y, *gaussian.marginal(A, b, mean, cov, noise))
+    assert p_y + gaussian.logpdf(x, *x_given_y) == pytest.approx(left, rel=1e-9)
+
+
+@pytest.mark.control
+def test_marginal_with_the_printed_inverse_is_not_the_law():
+    """Thm 2.8 prints A^-1 for A^T: on a 1-D example with a = 2 they differ by 4^2."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(100_000)
+    y = 2 * x + rng.standard_normal(100_000)
+    A, one = np.array([[2.0]]), np.eye(1)
+    _, var = gaussian.marginal(A, np.zeros(1), np.zeros(1), one, one)
+    printed = one + A @ one @ np.linalg.inv(A)
+    error = var[0, 0] * np.sqrt(2 / len(y))  # one standard error of a sample variance
+    assert abs(y.var() - var[0, 0]) < 5 * error
+    assert abs(y.var() - printed[0, 0]) > 5 * error
+
+
+@pytest.mark.oracle
+@given(cov=covariances(2), y=st.floats(-1, 1))
+def test_condition_is_bayes_rule_on_a_grid(cov, y):
+    mean = np.array([0.3, -0.1])
+    got_mean, got_cov = gaussian.condition(mean, cov, [1], np.array([y]))
+    std = np.sqrt(cov[0, 0])
+    x = np.linspace(-14, 14, 4001) * std + mean[0]
+    p = stats.multivariate_normal(mean, cov).pdf(np.stack([x, 0 * x + y], 1))
+    p /= p.sum()
+    assert got_mean[0] == pytest.approx(p @ x, abs=1e-9)
+    assert got_cov[0, 0] == pytest.approx(p @ (x - p @ x) ** 2, rel=1e-7)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("sigma", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("distance", [0.0, 1.0, 40.0])
+def test_logpdf_agrees_with_50_digits(sigma, distance):
+    import mpmath as mp
+
+    mean, std = 3.0, sigma
+    x = mean + distance * std
+    log_2pi = mp.log(2 * mp.pi)
+
+    def f(v):
+        x, mean, var = v
+        return [-((x - mean) ** 2) / (2 * var) - mp.log(var) / 2 - log_2pi / 2]
+
+    got = gaussian.logpdf(np.array([x]), np.array([mean]), np.array([[std**2]]))
+    scale = [(distance**2 + abs(np.log(std**2)) + float(log_2pi)) / 2]
+    assert_accurate(got, f, exact([x, mean, std**2]), scale)
+
+
+@pytest.mark.oracle
+def test_kl_agrees_with_50_digits():
+    import mpmath as mp
+
+    m0, v0, m1, v1 = 1.0, 1e-8, 1.0 + 3e-4, 2e-8
+
+    def f(v):
+        m0, v0, m1, v1 = v
+        return [(v0 / v1 - 1 + (m1 - m0) ** 2 / v1 + mp.log(v1 / v0)) / 2]
+
+    one = [np.atleast_1d(m0), np.atleast_2d(v0), np.atleast_1d(m1), np.atleast_2d(v1)]
+    assert_accurate(gaussian.kl(*one), f, exact([m0, v0, m1, v1]))
+
+
+def test_singular_covariances_are_refused():
+    singular = np.array([[1.0, 1.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match="positive definite"):
+        gaussian.logpdf(np.zeros(2), np.zeros(2), singular)
+    with pytest.raises(ValueError, match="positive definite"):
+        gaussian.logpdf(np.zeros(2), np.zeros(2), singular + 1e-16 * np.eye(2))
+    wide = np.diag([1e16, 1e-16])  # badly scaled, but not singular
+    assert np.isfinite(gaussian.logpdf(np.zeros(2), np.zeros(2), wide))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_by_name(bad):
+    with pytest.raises(ValueError, match="mean must be finite"):
+        gaussian.logpdf(np.zeros(1), np.array([bad]), np.eye(1))
+    with pytest.raises(TypeError, match="x must be real"):
+        gaussian.logpdf(np.array(["a"]), np.zeros(1), np.eye(1))
