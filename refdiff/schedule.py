@@ -218,19 +218,21 @@ def linear(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
 def cosine(T: int, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
     """Schedule whose alpha_bar follows a squared cosine, with beta capped at the end.
 
-    alpha_bar[t] = f(t) / f(0),  f(t) = cos^2(u_t),  u_t = (t/T + s)/(1 + s) pi/2
-    beta[t] = min(1 - f(t)/f(t-1), beta_max), as sin(u_t + u_{t-1}) sin(u_t - u_{t-1})
-    / cos^2(u_{t-1}), which loses nothing near t = 0
+    alpha_bar[t] = f(t) / f(0),  f(t) = cos^2((t/T + s)/(1 + s) pi/2) = sin^2(w_t),
+    w_t = (1 - t/T)/(1 + s) pi/2, the angle that is left, which is exact near t = T
+    beta[t] = min(1 - f(t)/f(t-1), beta_max), the difference factored into
+    sin(w_{t-1} + w_t) sin(w_{t-1} - w_t) / sin^2(w_{t-1}), which is exact near t = 0
     ValueError if T < 1, s < 0 or beta_max is outside (0, 1).
     Source: Nichol21 (17)
     Test: test_schedule.py::test_cosine_schedule_agrees_with_50_digits
     """
     if not (np.isfinite(s) and s >= 0 and 0 < beta_max < 1):
         raise ValueError(f"s must be >= 0 and beta_max in (0, 1); got {s}, {beta_max}")
-    u = (np.arange(_length(T) + 1) / T + s) / (1 + s) * (np.pi / 2)
-    now, before = u[1:], u[:-1]
-    beta = np.sin(now + before) * np.sin(now - before) / np.cos(before) ** 2
-    alpha = (np.cos(now) / np.cos(before)) ** 2
+    unit = np.pi / 2 / (1 + s) / _length(T)
+    w = np.arange(T, -1, -1) * unit
+    now, before = w[1:], w[:-1]
+    alpha = (np.sin(now) / np.sin(before)) ** 2
+    beta = np.sin(before + now) * np.sin(unit) / np.sin(before) ** 2
     capped = beta > beta_max
     return _tables(
         np.where(capped, 1 - beta_max, alpha), np.where(capped, beta_max, beta)

@@ -15,12 +15,11 @@ Arguments broadcast: xt and the prediction (..., d), signal and noise numbers or
 
 from collections.abc import Callable
 
-import numpy as np
-
+from refdiff._check import Array, Scale
 from refdiff.schedule import Level
 
 
-def x0_from_eps(xt, eps, signal, noise):
+def x0_from_eps(xt: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
     """Return x0 = (xt - noise eps) / signal.
 
     Source: Ho20 (15); Chan v3 (2.11) solved for x0
@@ -29,7 +28,7 @@ def x0_from_eps(xt, eps, signal, noise):
     return (xt - noise * eps) / signal
 
 
-def x0_from_v(xt, v, signal, noise):
+def x0_from_v(xt: Array, v: Array, signal: Scale, noise: Scale) -> Array:
     """Return x0 = (signal xt - noise v) / (signal^2 + noise^2).
 
     Source: Salimans22 D
@@ -38,7 +37,7 @@ def x0_from_v(xt, v, signal, noise):
     return (signal * xt - noise * v) / (signal**2 + noise**2)
 
 
-def x0_from_score(xt, score, signal, noise):
+def x0_from_score(xt: Array, score: Array, signal: Scale, noise: Scale) -> Array:
     """Return x0 = (xt + noise^2 score) / signal, Tweedie's formula.
 
     Source: Efron11 (1.4)
@@ -47,7 +46,7 @@ def x0_from_score(xt, score, signal, noise):
     return (xt + noise**2 * score) / signal
 
 
-def eps_from_x0(xt, x0, signal, noise):
+def eps_from_x0(xt: Array, x0: Array, signal: Scale, noise: Scale) -> Array:
     """Return eps = (xt - signal x0) / noise.
 
     Source: Chan v3 (2.11) solved for eps
@@ -56,7 +55,7 @@ def eps_from_x0(xt, x0, signal, noise):
     return (xt - signal * x0) / noise
 
 
-def eps_from_v(xt, v, signal, noise):
+def eps_from_v(xt: Array, v: Array, signal: Scale, noise: Scale) -> Array:
     """Return eps = (noise xt + signal v) / (signal^2 + noise^2).
 
     Source: Salimans22 D
@@ -65,7 +64,7 @@ def eps_from_v(xt, v, signal, noise):
     return (noise * xt + signal * v) / (signal**2 + noise**2)
 
 
-def eps_from_score(xt, score, signal, noise):
+def eps_from_score(xt: Array, score: Array, signal: Scale, noise: Scale) -> Array:
     """Return eps = -noise score.
 
     Source: Song21 (7) with the Gaussian kernel's score
@@ -74,7 +73,7 @@ def eps_from_score(xt, score, signal, noise):
     return -noise * score
 
 
-def v_from_x0(xt, x0, signal, noise):
+def v_from_x0(xt: Array, x0: Array, signal: Scale, noise: Scale) -> Array:
     """Return v = (signal xt - (signal^2 + noise^2) x0) / noise.
 
     Source: Salimans22 D
@@ -83,7 +82,7 @@ def v_from_x0(xt, x0, signal, noise):
     return (signal * xt - (signal**2 + noise**2) * x0) / noise
 
 
-def v_from_eps(xt, eps, signal, noise):
+def v_from_eps(xt: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
     """Return v = ((signal^2 + noise^2) eps - noise xt) / signal.
 
     Source: Salimans22 D
@@ -92,7 +91,7 @@ def v_from_eps(xt, eps, signal, noise):
     return ((signal**2 + noise**2) * eps - noise * xt) / signal
 
 
-def v_from_score(xt, score, signal, noise):
+def v_from_score(xt: Array, score: Array, signal: Scale, noise: Scale) -> Array:
     """Return v = -noise ((signal^2 + noise^2) score + xt) / signal.
 
     Source: Salimans22 D
@@ -101,7 +100,7 @@ def v_from_score(xt, score, signal, noise):
     return -noise * ((signal**2 + noise**2) * score + xt) / signal
 
 
-def score_from_x0(xt, x0, signal, noise):
+def score_from_x0(xt: Array, x0: Array, signal: Scale, noise: Scale) -> Array:
     """Return score = (signal x0 - xt) / noise^2.
 
     Source: Efron11 (1.4)
@@ -110,7 +109,7 @@ def score_from_x0(xt, x0, signal, noise):
     return (signal * x0 - xt) / noise**2
 
 
-def score_from_eps(xt, eps, signal, noise):
+def score_from_eps(xt: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
     """Return score = -eps / noise.
 
     Source: Song21 (7) with the Gaussian kernel's score
@@ -119,7 +118,7 @@ def score_from_eps(xt, eps, signal, noise):
     return -eps / noise
 
 
-def score_from_v(xt, v, signal, noise):
+def score_from_v(xt: Array, v: Array, signal: Scale, noise: Scale) -> Array:
     """Return score = -(noise xt + signal v) / (noise (signal^2 + noise^2)).
 
     Source: Salimans22 D
@@ -128,7 +127,7 @@ def score_from_v(xt, v, signal, noise):
     return -(noise * xt + signal * v) / (noise * (signal**2 + noise**2))
 
 
-def v_target(x0, eps, signal, noise):
+def v_target(x0: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
     """Return v = signal eps - noise x0: what a v-network is trained on.
 
     Source: Salimans22 D
@@ -137,8 +136,8 @@ def v_target(x0, eps, signal, noise):
     return signal * eps - noise * x0
 
 
-Model = Callable[[np.ndarray, Level], np.ndarray]
-Network = Callable[[np.ndarray, float], np.ndarray]
+Model = Callable[[Array, Level], Array]
+Network = Callable[[Array, float], Array]
 
 
 def eps_model(eps_hat: Network) -> Model:
@@ -146,7 +145,7 @@ def eps_model(eps_hat: Network) -> Model:
 
     -> model(x, level), the score; ValueError at signal = 0, where eps leaves x0 unknown
     Source: Lin24 3.3 for the refusal
-    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
     def model(x, level):
@@ -164,7 +163,7 @@ def x0_model(x0_hat: Network) -> Model:
 
     -> model(x, level): the score, and x0_hat itself at signal = 0
     Source: Lin24 3.3
-    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
     def model(x, level):
@@ -179,12 +178,30 @@ def v_model(v_hat: Network) -> Model:
 
     -> model(x, level): the score, and x0_hat = -v_hat / noise at signal = 0
     Source: Salimans22 D; Lin24 3.3
-    Test: test_chain.py::test_a_chain_may_start_where_the_signal_is_zero
+    Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
     def model(x, level):
         v = v_hat(x, level.t)
         to = x0_from_v if level.signal == 0 else score_from_v
         return to(x, v, level.signal, level.noise)
+
+    return model
+
+
+def score_model(score_hat: Network) -> Model:
+    """Model for `Chain.run` from a network score_hat(x, t).
+
+    -> model(x, level), the score; ValueError at signal = 0, where it leaves x0 unknown
+    Source: Lin24 3.3 for the refusal
+    Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
+    """
+
+    def model(x, level):
+        if level.signal == 0:
+            raise ValueError(
+                f"the score says nothing of x0 at signal = 0 (t={level.t})"
+            )
+        return score_hat(x, level.t)
 
     return model

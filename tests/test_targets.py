@@ -1,0 +1,95 @@
+"""The four targets describe one denoiser: every way round returns to the start."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import levels
+
+from refdiff import targets
+from refdiff.schedule import Level
+
+rng = np.random.default_rng(0)
+X0, EPS = rng.standard_normal((2, 5, 3))
+KINDS = ("x0", "eps", "v", "score")
+
+
+def world(signal, noise):
+    """x_t and the four targets, made from X0 and EPS by matrices and not by targets.py.
+
+    (x_t, v) = [[signal, noise], [-noise, signal]] (x0, eps); the score of
+    N(signal x0, noise^2) at x_t from the density's exponent.
+    """
+    turn = np.array([[signal, noise], [-noise, signal]])
+    xt, v = np.einsum("ij,jnd->ind", turn, np.stack([X0, EPS]))
+    score = -(xt - signal * X0) / noise / noise
+    return xt, {"x0": X0, "eps": EPS, "v": v, "score": score}
+
+
+@pytest.mark.identity
+@given(level=levels(), scale=st.sampled_from([1.0, 0.3, 7.0]))
+def test_every_conversion_recovers_what_made_xt(level, scale):
+    """All twelve, for r^2 = signal^2 + noise^2 = 1 and not (variance exploding)."""
+    signal, noise = scale * level[0], scale * level[1]
+    xt, truth = world(signal, noise)
+    for a in KINDS:
+        for b in KINDS:
+            if a != b:
+                convert = getattr(targets, f"{b}_from_{a}")
+                got = convert(xt, truth[a], signal, noise)
+                size = np.abs(truth[b]).max() + np.abs(xt).max() / min(signal, noise)
+                np.testing.assert_allclose(
+                    got, truth[b], rtol=1e-10, atol=1e-12 * size / min(noise, 1)
+                )
+    np.testing.assert_allclose(targets.v_target(X0, EPS, signal, noise), truth["v"])
+
+
+@pytest.mark.limit
+def test_conversions_from_v_hold_at_both_ends():
+    """At signal = 0, v = -x0 and x_t = eps; at noise = 0, v = eps and x_t = x0."""
+    np.testing.assert_array_equal(targets.x0_from_v(EPS, -X0, 0.0, 1.0), X0)
+    np.testing.assert_array_equal(targets.eps_from_v(EPS, -X0, 0.0, 1.0), EPS)
+    np.testing.assert_array_equal(targets.x0_from_v(X0, EPS, 1.0, 0.0), X0)
+    np.testing.assert_array_equal(targets.eps_from_v(X0, EPS, 1.0, 0.0), EPS)
+
+
+@pytest.mark.control
+def test_a_wrong_sign_of_v_fails():
+    xt, truth = world(0.8, 0.6)
+    wrong = targets.x0_from_v(xt, -truth["v"], 0.8, 0.6)
+    assert np.abs(wrong - X0).max() > 0.1
+
+
+@pytest.mark.identity
+def test_signal_and_noise_may_be_one_a_row():
+    signal, noise = np.array([[0.8], [0.6], [1.0], [0.5], [0.1]]), 0.5
+    xt = signal * X0 + noise * EPS
+    np.testing.assert_allclose(targets.x0_from_eps(xt, EPS, signal, noise), X0, 1e-12)
+
+
+@pytest.mark.identity
+def test_every_model_returns_the_same_score():
+    xt, truth = world(0.8, 0.6)
+    level = Level(0.8, 0.6, 7.0)
+    for kind in KINDS:
+        asked = []
+
+        def network(x, t, kind=kind, asked=asked):
+            asked.append(t)
+            return truth[kind]
+
+        model = getattr(targets, f"{kind}_model")(network)
+        np.testing.assert_allclose(model(xt, level), truth["score"], rtol=1e-12)
+        assert asked == [7.0]
+
+
+def test_models_at_zero_signal_return_x0_or_refuse():
+    level = Level(0.0, 1.0, 9.0)
+    got = targets.x0_model(lambda x, t: X0)(EPS, level)
+    np.testing.assert_array_equal(got, X0)
+    got = targets.v_model(lambda x, t: -X0)(EPS, level)
+    np.testing.assert_array_equal(got, X0)
+    for kind in ("eps", "score"):
+        model = getattr(targets, f"{kind}_model")(lambda x, t: EPS)
+        with pytest.raises(ValueError, match="says nothing of x0"):
+            model(EPS, level)
