@@ -40,16 +40,28 @@ class Chain:
 
     @property
     def steps(self) -> int:
-        """Number of steps; each has one z."""
+        """Number of steps; each has one z.
+
+        Source: definition
+        Test: test_chain.py::test_registers_and_evaluations_are_as_few_as_the_method_has
+        """
         return int(self.ends.sum())
 
     @property
     def evaluations(self) -> int:
-        """Number of model evaluations in one run."""
+        """Number of model evaluations in one run.
+
+        Source: definition
+        Test: test_chain.py::test_registers_and_evaluations_are_as_few_as_the_method_has
+        """
         return int(self.b.any(axis=1).sum())
 
     def level(self, k: int) -> Level:
-        """Return the Level at which row k asks the model."""
+        """Return the Level at which row k asks the model.
+
+        Source: definition
+        Test: test_chain.py::test_tabulate_finds_the_three_numbers
+        """
         return Level(float(self.signal[k]), float(self.noise[k]), float(self.t[k]))
 
     def run(

@@ -15,7 +15,6 @@ from refdiff._check import ROOT
 KEYS = {
     "Chan v3": "S. H. Chan, Tutorial on Diffusion Models for Imaging and Vision, "
     "arXiv 2403.18103v3, 2025",
-    "Chan v1": "the same, arXiv 2403.18103v1, 2024",
     "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
     "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
     "Barycenters of Measures, 2015",
@@ -39,8 +38,6 @@ KEYS = {
     "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
     "distances, 2013",
     "Vaswani17": "Vaswani et al., Attention Is All You Need, 2017",
-    "Vincent11": "P. Vincent, A Connection Between Score Matching and Denoising "
-    "Autoencoders, 2011",
 }
 
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*"
@@ -67,7 +64,8 @@ class Entry:
     @property
     def items(self) -> list[str]:
         """The citations, without what follows `Departs:`."""
-        return [item.strip() for item in self.source.split("Departs:")[0].split(";")]
+        cited = self.source.split("Departs:")[0]
+        return [item.strip(" .") for item in cited.split(";")]
 
     @property
     def places(self) -> set[str]:

@@ -60,7 +60,11 @@ class Mixture:
 
     @property
     def d(self) -> int:
-        """Dimension of the space."""
+        """Dimension of the space.
+
+        Source: definition
+        Test: test_mixture.py::test_shapes_follow_the_leading_axes
+        """
         return self.means.shape[1]
 
     @cached_property
@@ -87,7 +91,11 @@ class Mixture:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of the mixture, (d,)."""
+        """Mean of the mixture, (d,).
+
+        Source: definition
+        Test: test_mixture.py::test_mean_and_cov_are_the_moments_of_the_density
+        """
         return self.weights @ self.means
 
     @property
@@ -156,7 +164,7 @@ class Mixture:
         means' = signal means,  covs' = signal^2 covs + noise^2 I
         signal, noise: finite numbers
         ValueError if one of them is not finite.
-        Source: Chan v3 Ex 2.2, (2.13); the one-step form is (2.2)
+        Source: Chan v3 Ex 2.2, (2.2), (2.13)
         Test: test_mixture.py::test_noised_is_the_law_of_the_noised_samples
         """
         signal, noise = finite(signal=signal, noise=noise)

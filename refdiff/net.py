@@ -41,7 +41,7 @@ class MLP:
 
     d: dimension of x; T: the time that is embedded as 1; hidden: widths;
     frequencies: pairs of sine and cosine in the embedding; out: outputs (d if None).
-    Source: Ho20 3.2 for predicting noise; the architecture is ours
+    Source: Ho20 3.2 for predicting noise
     Test: test_net.py::test_backward_is_the_gradient
     """
 
@@ -53,12 +53,20 @@ class MLP:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Widths of the layers, input and output included."""
+        """Widths of the layers, input and output included.
+
+        Source: definition
+        Test: test_net.py::test_views_cover_the_vector_and_share_its_memory
+        """
         return (self.d + 2 * self.frequencies, *self.hidden, self.out or self.d)
 
     @property
     def size(self) -> int:
-        """Length of the parameter vector."""
+        """Length of the parameter vector.
+
+        Source: definition
+        Test: test_net.py::test_views_cover_the_vector_and_share_its_memory
+        """
         return sum((m + 1) * n for m, n in pairwise(self.widths))
 
     def views(self, params: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,7 +105,7 @@ class MLP:
 
         [sin(pi w_k t/T), cos(pi w_k t/T)],  w_k = 1/2 ... 32
         t (n,) real  ->  (n, 2 frequencies)
-        Source: Vaswani17 3.5; the frequencies are ours
+        Source: Vaswani17 3.5 with other frequencies
         Test: test_net.py::test_the_embedding_tells_neighbouring_times_apart
         """
         w = np.geomspace(0.5, 32, self.frequencies)

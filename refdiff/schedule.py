@@ -54,7 +54,11 @@ class Schedule:
 
     @property
     def T(self) -> int:
-        """Number of steps."""
+        """Number of steps.
+
+        Source: definition
+        Test: test_schedule.py::test_the_three_ways_to_give_a_table_agree
+        """
         return len(self.alpha) - 1
 
     @property
@@ -84,7 +88,11 @@ class Schedule:
         return Row(*(getattr(self, name)[t][..., None] for name in Row._fields))
 
     def level(self, t: int) -> Level:
-        """Return the Level of time t: its signal, noise and label, as plain numbers."""
+        """Return the Level of time t: its signal, noise and label, as plain numbers.
+
+        Source: definition
+        Test: test_schedule.py::test_respacing_a_respaced_schedule_keeps_the_first_labels
+        """
         return Level(float(self.signal[t]), float(self.noise[t]), float(self.label[t]))
 
     def respace(self, times: np.ndarray) -> "Schedule":

@@ -65,32 +65,52 @@ def _polar(radius, angle):
 
 
 def moons() -> Mixture:
-    """Two interleaved half circles of 24 Gaussians each, 0.08 radii thick."""
+    """Two interleaved half circles of 24 Gaussians each, 0.08 radii thick.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     upper = _polar(1.0, np.linspace(0, np.pi, 25))
     return _along([upper, np.array([1.0, 0.5]) - upper], 0.08)
 
 
 def rings() -> Mixture:
-    """Two concentric circles with radii 1 and 2, 0.08 thick; mass as their length."""
+    """Two concentric circles with radii 1 and 2, 0.08 thick; mass as their length.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     angle = np.linspace(0, 2 * np.pi, 33)
     return _along([_polar(1.0, angle[::2]), _polar(2.0, angle)], 0.08)
 
 
 def spiral() -> Mixture:
-    """Two arms of an Archimedean spiral, one turn and a half, 32 Gaussians each."""
+    """Two arms of an Archimedean spiral, one turn and a half, 32 Gaussians each.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     turn = np.sqrt(np.linspace(0.05, 1, 33)) * 3 * np.pi
     arm = _polar(turn / 3, turn)
     return _along([arm, -arm], 0.1)
 
 
 def swiss_roll() -> Mixture:
-    """One spiral arm from 3/4 of a turn to 9/4, seen from the roll's end; 64 Gaussians."""
+    """One spiral arm from 3/4 of a turn to 9/4, seen from the roll's end; 64 Gaussians.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     turn = np.sqrt(np.linspace(1, 9, 65)) * 1.5 * np.pi
     return _along([_polar(turn, turn)], 0.4)
 
 
 def pinwheel() -> Mixture:
-    """Five curved blades: six Gaussians each, widening and turning with the radius."""
+    """Five curved blades: six Gaussians each, widening and turning with the radius.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     blade, radius = np.meshgrid(np.arange(5), np.linspace(0.5, 2.5, 6), indexing="ij")
     radius, angle = radius.ravel(), (blade * 2 * np.pi / 5 + 0.4 * radius).ravel()
     out = _polar(1.0, angle + np.arctan(0.4 * radius))  # the blade's own direction
@@ -101,7 +121,11 @@ def pinwheel() -> Mixture:
 
 
 def checkerboard() -> Mixture:
-    """Eight squares of a 4 x 4 board; a square is 4 x 4 Gaussians, half a cell in std."""
+    """Eight squares of a 4 x 4 board; a square is 4 x 4 Gaussians, half a cell in std.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     offset = (np.arange(4) + 0.5) / 4
     corners = [(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0]
     means = [(i + a, j + b) for i, j in corners for a in offset for b in offset]
@@ -109,12 +133,20 @@ def checkerboard() -> Mixture:
 
 
 def eight_gaussians() -> Mixture:
-    """Eight round Gaussians on a circle of radius 2, each 0.2 wide."""
+    """Eight round Gaussians on a circle of radius 2, each 0.2 wide.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     return _equal_blobs(_polar(2.0, np.arange(8) * np.pi / 4), 0.2)
 
 
 def grid_of_gaussians() -> Mixture:
-    """Return 5 x 5 round Gaussians, one unit apart and 0.1 wide."""
+    """Return 5 x 5 round Gaussians, one unit apart and 0.1 wide.
+
+    Source: definition
+    Test: test_toys.py::test_toys_are_in_standard_units
+    """
     side = np.arange(5.0)
     return _equal_blobs(np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), 0.1)
 

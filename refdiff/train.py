@@ -64,7 +64,7 @@ def ema_step(ema: np.ndarray, params: np.ndarray, step: int, decay: float):
 
     ema <- k ema + (1-k) params,  k = min(decay, step / (step + 10))
     arrays (size,)  ->  new ema (size,)
-    Source: Ho20 B for the average (decay 0.9999); the warm-up is ours
+    Source: Ho20 B with a warm-up of the decay
     Test: test_train.py::test_ema_is_a_weighted_mean_of_the_parameters
     """
     k = min(decay, step / (step + 10))
@@ -83,7 +83,11 @@ def cosine_decay(lr: float, steps: int) -> Callable[[int], float]:
 
 
 def start(params: np.ndarray, rng: np.random.Generator) -> State:
-    """Return the state before the first step."""
+    """Return the state before the first step.
+
+    Source: definition
+    Test: test_train.py::test_resuming_from_any_state_is_exact
+    """
     zero = np.zeros_like(params)
     return State(0, float("nan"), params, params, zero, zero, rng.bit_generator.state)
 
@@ -125,7 +129,11 @@ def _fit(loss_grad, state, rate, ema_decay):
 
 
 def restore(rng_state: dict) -> np.random.Generator:
-    """Return a generator that continues from a state of `Generator.bit_generator`."""
+    """Return a generator that continues from a state of `Generator.bit_generator`.
+
+    Source: definition
+    Test: test_train.py::test_resuming_from_any_state_is_exact
+    """
     rng = np.random.Generator(getattr(np.random, rng_state["bit_generator"])())
     rng.bit_generator.state = rng_state
     return rng
@@ -164,7 +172,11 @@ def load(path: str | Path) -> tuple[State, dict[str, str]]:
 
 
 def atomic_write(path: str | Path, write: Callable) -> None:
-    """Call write(file) on a temporary binary file beside path, then move it there."""
+    """Call write(file) on a temporary binary file beside path, then move it there.
+
+    Source: definition
+    Test: test_train.py::test_a_failing_write_leaves_the_old_file
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,0 +1,372 @@
+"""DDPM: the forward law, Bayes' rule, the chain's exact law, and what misprints do."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from support import assert_accurate, check_grad, exact, ks_passes, mixture_cdf
+
+from refdiff import gaussian, schedule
+from refdiff.ddpm import (
+    ddpm_chain,
+    ddpm_step,
+    ddpm_step_beta,
+    eps_loss,
+    mu_from_eps,
+    q_chain,
+    q_marginal,
+    q_posterior,
+    q_sample,
+    q_step,
+    sigma_q,
+)
+from refdiff.net import MLP
+from refdiff.toys import example_2_1
+
+SCHEDULES = [
+    schedule.linear(1000),
+    schedule.cosine(100),
+    schedule.constant(50, 0.9),
+    schedule.linear(1000).respace(schedule.trailing(1000, 7)),
+]
+X0, XT = np.array([0.7, -1.1]), np.array([0.2, 0.4])
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("sched", SCHEDULES)
+def test_q_marginal_is_t_fold_q_step(sched):
+    """Thm 2.2: the steps' means and variances composed, and the chain's exact law."""
+    mean, var = X0, 0.0
+    for t in range(1, sched.T + 1):
+        mean, added = q_step(mean, t, sched)
+        var = sched.alpha[t] * var + added[0]
+    got_mean, got_var = q_marginal(X0, sched.T, sched)
+    np.testing.assert_allclose(got_mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(got_var, var, rtol=1e-12)
+    means, covs = q_chain(sched).law(X0, np.eye(2), X0, np.zeros((2, 2)))
+    for t in (0, 1, sched.T // 2, sched.T):
+        got_mean, got_var = q_marginal(X0, t, sched)
+        np.testing.assert_allclose(means[t], got_mean, rtol=1e-12)
+        np.testing.assert_allclose(covs[t], got_var * np.eye(2), rtol=1e-12)
+
+
+def joint(t, sched):
+    """Mean and covariance of (x_{t-1}, x_t) given x_0 = X0[0], by the linear algebra of
+    x_{t-1} = s x_0 + n e_1, x_t = sqrt(alpha) x_{t-1} + sqrt(beta) e_2."""
+    before = np.array([[sched.noise[t - 1], 0.0]])
+    after = np.sqrt(sched.alpha[t]) * before + [[0.0, np.sqrt(sched.beta[t])]]
+    root = np.concatenate([before, after])
+    mean = sched.signal[[t - 1, t]] * X0[0]
+    return mean, root @ root.T
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("sched", SCHEDULES)
+def test_q_posterior_is_bayes_rule(sched):
+    """Thm 2.5, by conditioning the joint Gaussian; sigma_q is its deviation."""
+    for t in {2, 3, sched.T // 2, sched.T} - {0, 1}:
+        want_mean, want_cov = gaussian.condition(*joint(t, sched), [1], XT[:1])
+        mean, var = q_posterior(X0[:1], XT[:1], t, sched)
+        np.testing.assert_allclose(mean, want_mean, rtol=1e-9)
+        np.testing.assert_allclose(var, want_cov[0], rtol=1e-9)
+        np.testing.assert_allclose(sigma_q(t, sched) ** 2, want_cov[0], rtol=1e-9)
+
+
+@pytest.mark.oracle
+def test_q_posterior_is_the_product_of_densities_on_a_grid():
+    """(2.27): q(x_t | x_{t-1}) q(x_{t-1} | x_0), normalised by summation."""
+    sched, t = schedule.constant(50, 0.9), 5
+    x = np.linspace(-8, 8, 20001)
+    mean, var = q_marginal(X0[:1], t - 1, sched)
+    p = stats.norm.pdf(x, mean[0], np.sqrt(var[0]))
+    p *= stats.norm.pdf(XT[0], *(np.sqrt(0.9) * x, np.sqrt(0.1)))
+    p /= p.sum()
+    mean, var = q_posterior(X0[:1], XT[:1], t, sched)
+    assert mean[0] == pytest.approx(p @ x, rel=1e-10)
+    assert var[0] == pytest.approx(p @ (x - p @ x) ** 2, rel=1e-10)
+
+
+@pytest.mark.control
+def test_the_printed_posterior_variance_fails_bayes_rule():
+    """(2.26) prints 1 - sqrt(alpha_bar[t-1]) where 1 - alpha_bar[t-1] belongs."""
+    sched = schedule.constant(50, 0.9)
+    for t in (2, 5, 50):
+        _, cov = gaussian.condition(*joint(t, sched), [1], XT[:1])
+        printed = sched.beta[t] * (1 - sched.signal[t - 1]) / sched.noise2[t]
+        assert abs(printed / cov[0, 0] - 1) > 1e-3
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("sched", SCHEDULES)
+def test_the_last_step_returns_x0_without_noise(sched):
+    mean, var = q_posterior(X0, XT, 1, sched)
+    np.testing.assert_array_equal(mean, X0)
+    assert var == sigma_q(1, sched) == 0
+
+
+@pytest.mark.oracle
+def test_posterior_coefficients_of_figure_2_10():
+    """alpha = 0.9: the numbers of the tutorial map, and the coefficients' sum."""
+    sched, one, none = schedule.constant(50, 0.9), np.ones(1), np.zeros(1)
+    expected = {
+        1: (0.0, 1.0),
+        2: (0.49931, 0.49931),
+        5: (0.79669, 0.19780),
+        10: (0.89225, 0.09556),
+        50: (0.94814, 0.00761),
+    }
+    for t, (of_xt, of_x0) in expected.items():
+        c_t = q_posterior(none, one, t, sched)[0][0]
+        c_0 = q_posterior(one, none, t, sched)[0][0]
+        assert (c_t, c_0) == pytest.approx((of_xt, of_x0), abs=5e-6)
+        total = (np.sqrt(0.9) + 0.9 ** ((t - 1) / 2)) / (1 + 0.9 ** (t / 2))
+        assert c_t + c_0 == pytest.approx(total, rel=1e-13)
+    variances = {1: 0, 2: 0.05263, 5: 0.08398, 10: 0.09405, 50: 0.09994}
+    for t, var in variances.items():
+        assert sigma_q(t, sched)[0] ** 2 == pytest.approx(var, abs=5e-6)
+
+
+@pytest.mark.oracle
+def test_example_2_1_approaches_the_normal():
+    """KL(p_t || N(0,1)) of the map, by quadrature of the closed-form density."""
+    sched, m = schedule.constant(200, 0.97), example_2_1()
+    x = np.linspace(-14, 14, 56001)
+    expected = {
+        0: 1.7298,
+        10: 0.9786,
+        20: 0.6098,
+        50: 0.1563,
+        100: 0.0202,
+        200: 0.00074,
+    }
+    for t, kl in expected.items():
+        at_t = m.noised(sched.signal[t], sched.noise[t])
+        log_p = at_t.logpdf(x[:, None])
+        got = np.exp(log_p) @ (log_p - stats.norm.logpdf(x)) * (x[1] - x[0])
+        assert got == pytest.approx(kl, abs=6e-5 if t < 200 else 6e-6)
+        assert at_t.mean[0] == pytest.approx(0.8 * 0.97 ** (t / 2), rel=1e-12)
+        assert at_t.cov[0, 0] == pytest.approx(1 + 3.072 * 0.97**t, rel=1e-12)
+
+
+@pytest.mark.law
+def test_q_sample_has_the_law_q_marginal():
+    """(2.11) by KS; the training box's alpha_bar without its root must fail."""
+    rng, sched, t = np.random.default_rng(0), SCHEDULES[1], 40
+    eps = rng.standard_normal((50_000, 1))
+    mean, var = q_marginal(np.array([2.0]), t, sched)
+    white = (q_sample(np.array([2.0]), t, eps, sched) - mean) / np.sqrt(var)
+    assert ks_passes(white, stats.norm.cdf)[0]
+    printed = sched.alpha_bar[t] * 2.0 + sched.noise[t] * eps
+    assert not ks_passes((printed - mean) / np.sqrt(var), stats.norm.cdf)[0]
+
+
+@pytest.mark.identity
+@given(data=st.data())
+def test_mean_from_eps_is_the_posterior_mean(data):
+    """(2.49) = (2.25) for the eps that made x_t."""
+    sched = data.draw(st.sampled_from(SCHEDULES))
+    t = data.draw(st.integers(1, sched.T))
+    eps = np.array(data.draw(st.lists(st.floats(-3, 3), min_size=2, max_size=2)))
+    xt = q_sample(X0, t, eps, sched)
+    want, _ = q_posterior(X0, xt, t, sched)
+    got = mu_from_eps(xt, t, eps, sched)
+    size = np.abs(xt).max() / np.sqrt(sched.alpha[t])  # of the terms it subtracts
+    np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13 * size + 1e-13)
+
+
+def test_times_may_be_one_a_row():
+    sched, t = SCHEDULES[1], np.array([1, 50, 100])
+    x0, xt, eps = np.random.default_rng(0).standard_normal((3, 3, 2))
+    for i, t_i in enumerate(t):
+        for whole, row in (
+            (
+                q_posterior(x0, xt, t, sched)[0],
+                q_posterior(x0[i], xt[i], t_i, sched)[0],
+            ),
+            (q_sample(x0, t, eps, sched), q_sample(x0[i], t_i, eps[i], sched)),
+            (mu_from_eps(xt, t, eps, sched), mu_from_eps(xt[i], t_i, eps[i], sched)),
+            (
+                ddpm_step_beta(xt, t, eps, x0, sched),
+                ddpm_step_beta(xt[i], t_i, eps[i], x0[i], sched),
+            ),
+        ):
+            np.testing.assert_array_equal(whole[i], row)
+
+
+def exact_recursion(sched, var_of_step, mean, var):
+    """Law of ancestral sampling on N(mean, var) data, from E[x0 | x_t] and Bayes' rule.
+
+    Each step draws x_{t-1} around q_posterior's mean at x0_hat = E[x0 | x_t].
+    """
+    m, v = 0.0, 1.0
+    for t in range(sched.T, 0, -1):
+        s, one, none = sched.signal[t], np.ones(1), np.zeros(1)
+        gain = s * var / (s**2 * var + sched.noise2[t])
+        c_t = q_posterior(none, one, t, sched)[0][0]
+        c_0 = q_posterior(one, none, t, sched)[0][0]
+        slope = c_t + c_0 * gain
+        m = slope * m + c_0 * (1 - gain * s) * mean
+        v = slope**2 * v + var_of_step(t)
+    return m, v
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("sched", SCHEDULES)
+def test_law_of_the_chain_is_the_exact_recursion(sched):
+    """Both classic variances, on N(1.5, 0.25) data, to 1e-12."""
+    cases = {
+        ddpm_step: lambda t: sigma_q(t, sched)[0] ** 2,
+        ddpm_step_beta: lambda t: sched.beta[t] if t > 1 else 0.0,
+    }
+    for step, var_of_step in cases.items():
+        means, covs = ddpm_chain(sched, step).law(np.array([1.5]), np.array([[0.25]]))
+        m, v = exact_recursion(sched, var_of_step, 1.5, 0.25)
+        assert means[-1, 0] == pytest.approx(m, rel=1e-12)
+        assert covs[-1, 0, 0] == pytest.approx(v, rel=1e-12)
+
+
+@pytest.mark.control
+def test_the_printed_variance_changes_the_chains_law():
+    sched = SCHEDULES[0]
+
+    def printed(xt, t, eps_hat, z, sched):
+        var = sched.beta[t] * (1 - sched.signal[t - 1]) / sched.noise2[t]
+        return mu_from_eps(xt, t, eps_hat, sched) + np.sqrt(var) * z
+
+    data = np.array([1.5]), np.array([[0.25]])
+    right = ddpm_chain(sched).law(*data)[1][-1, 0, 0]
+    wrong = ddpm_chain(sched, printed).law(*data)[1][-1, 0, 0]
+    assert abs(wrong - right) > 0.05
+
+
+@pytest.mark.limit
+def test_more_steps_bring_the_data_back():
+    """The sampler's own error in the variance falls as 1/T, the slope nearing 1."""
+    errors = []
+    for T in (200, 400, 800, 1600):
+        chain = ddpm_chain(schedule.cosine(T))
+        _, covs = chain.law(np.array([1.5]), np.array([[0.25]]))
+        errors.append(0.25 - covs[-1, 0, 0])
+    assert all(e > 0 for e in errors)
+    slopes = -np.diff(np.log(errors)) / np.log(2)
+    assert (np.abs(slopes - 1) < 0.1).all()
+    assert (np.diff(slopes) > 0).all()
+
+
+@pytest.mark.law
+def test_ancestral_sampling_of_example_2_1_passes_ks():
+    """T = 1000, linear, sigma_q, 100,000 samples: the bias D = 0.0018 is not seen.
+
+    Ex 2.1's own alpha = 0.97 with T = 200 must fail: its steps are too long (D = 0.026).
+    """
+    m, rng = example_2_1(), np.random.default_rng(0)
+    start = rng.standard_normal((100_000, 1))
+    *_, fine = ddpm_chain(schedule.linear(1000)).run(start, m.model, rng=rng)
+    *_, coarse = ddpm_chain(schedule.constant(200, 0.97)).run(start, m.model, rng=rng)
+    passes, D = ks_passes(fine, mixture_cdf(m))
+    assert passes
+    assert D < 0.0018 + 0.0061  # bias, and a KS statistic of alpha 1e-3 at this n
+    passes, D = ks_passes(coarse, mixture_cdf(m))
+    assert not passes
+    assert D == pytest.approx(0.026, abs=0.005)
+
+
+def mp_posterior(v):
+    """q_posterior's mean and variance and mu_from_eps, from alphas by products alone."""
+    x0, xt, eps, *beta = v
+    before = mp.mpf(1)
+    for b in beta[:-1]:
+        before *= 1 - b
+    a = 1 - beta[-1]
+    ab = before * a
+    mean = ((1 - before) * mp.sqrt(a) * xt + beta[-1] * mp.sqrt(before) * x0) / (1 - ab)
+    return [
+        mean,
+        beta[-1] * (1 - before) / (1 - ab),
+        (xt - beta[-1] / mp.sqrt(1 - ab) * eps) / mp.sqrt(a),
+    ]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("T", "t"), [(1000, 1), (1000, 2), (1000, 1000), (10_000, 2)])
+def test_posterior_agrees_with_50_digits(T, t):
+    sched, x = schedule.linear(T), np.array([0.7, -0.4, 1.3])
+    inputs = exact([*x, *sched.beta[1 : t + 1]])
+    mean, var = q_posterior(x[:1], x[1:2], t, sched)
+    mu = mu_from_eps(x[1:2], t, x[2:], sched)
+    sizes = [mp.mpf(1), mp_posterior(inputs)[1], mp.mpf(1) / 10]
+    assert_accurate([mean[0], var[0], mu[0]], mp_posterior, inputs, sizes)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("t", [1, 2, 5000, 9999, 10_000])
+def test_posterior_agrees_with_50_digits_over_10_000_steps(t):
+    """All t of a long table, against products of its float64 betas at 50 digits."""
+    sched = schedule.linear(10_000)
+    want_mean, want_var, want_mu = mp_posterior(
+        exact([0.7, -0.4, 1.3, *sched.beta[1 : t + 1]])
+    )
+    mean, var = q_posterior(np.array([0.7]), np.array([-0.4]), t, sched)
+    mu = mu_from_eps(np.array([-0.4]), t, np.array([1.3]), sched)
+    assert abs(mp.mpf(mean[0]) - want_mean) < 1e-13
+    assert abs(mp.mpf(var[0]) - want_var) <= 1e-13 * want_var
+    assert abs(mp.mpf(mu[0]) - want_mu) < 1e-13
+
+
+@pytest.mark.gradient
+def test_eps_loss_gradient():
+    net, sched = MLP(2, 20, (16, 16), 4), schedule.cosine(20)
+    rng = np.random.default_rng(0)
+    params = 0.3 * rng.standard_normal(net.size)
+    x0, eps = rng.standard_normal((2, 8, 2))
+    t = rng.integers(1, 21, 8)
+    _, gradient = eps_loss(params, net, x0, t, eps, sched)
+    check_grad(lambda p: eps_loss(p, net, x0, t, eps, sched)[0], params, gradient)
+
+
+@pytest.mark.identity
+def test_eps_loss_of_a_network_that_predicts_zero_is_the_noise_itself():
+    """Summed over d and averaged over the batch, with no half."""
+    net, sched = MLP(3, 20, (8,), 2), schedule.cosine(20)
+    rng = np.random.default_rng(0)
+    x0, eps = rng.standard_normal((2, 5, 3))
+    loss, _ = eps_loss(net.init(rng), net, x0, np.arange(1, 6), eps, sched)
+    assert loss == pytest.approx(np.mean(np.linalg.norm(eps, axis=1) ** 2), rel=1e-14)
+
+
+@pytest.mark.control
+def test_eps_loss_asks_the_network_at_x_t_and_t():
+    """Another t, or x_0 in place of x_t, gives another loss for a trained-like network."""
+    net, sched = MLP(2, 20, (16,), 4), schedule.cosine(20)
+    rng = np.random.default_rng(0)
+    params = rng.standard_normal(net.size)
+    x0, eps = rng.standard_normal((2, 4, 2))
+    t = np.array([3, 7, 11, 20])
+    xt = np.array(
+        [q_sample(a, int(k), e, sched) for a, k, e in zip(x0, t, eps, strict=True)]
+    )
+    loss, _ = eps_loss(params, net, x0, t, eps, sched)
+    error = net.forward(params, xt, t)[0] - eps
+    assert loss == pytest.approx((error**2).sum() / 4, rel=1e-13)
+    assert loss != pytest.approx(
+        eps_loss(params, net, x0, t - 1 + (t == 1), eps, sched)[0]
+    )
+
+
+def test_times_outside_the_schedule_are_refused():
+    sched, net = SCHEDULES[2], MLP(2, 50, (4,), 1)
+    z = np.zeros(2)
+    for call in (
+        lambda t: q_step(X0, t, sched),
+        lambda t: q_posterior(X0, XT, t, sched),
+        lambda t: ddpm_step(XT, t, z, z, sched),
+        lambda t: ddpm_step_beta(XT, t, z, z, sched),
+        lambda t: eps_loss(
+            np.zeros(net.size), net, X0[None], np.array([t]), XT[None], sched
+        ),
+    ):
+        for t in (0, -1, 51):
+            with pytest.raises(ValueError, match=rf"1\.\.50; got {t}"):
+                call(t)

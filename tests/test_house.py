@@ -1,0 +1,150 @@
+"""The house rules as code: imports point up, every citation and test exists."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from refdiff import cite
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "refdiff"
+
+# The order of the house, top first; a module imports only from above itself.
+HOUSE = """
+__init__ _check kernel gaussian mixture net train toys noise schedule targets chain
+vae ddpm ddim score langevin solvers sde brownian master fokker_planck
+metrics plots errata oracle cite tour cli __main__
+"""
+ORDER = HOUSE.split()
+FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
+ALLOWED = {"numpy", "scipy", "matplotlib", "numba", "refdiff"}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def noun(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path):
+    """Modules that a file imports anywhere, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "refdiff":
+                yield from (f"refdiff.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=noun)
+def test_imports_point_up_the_house(path):
+    for name in imports(path):
+        top, *rest = name.split(".")
+        assert top in ALLOWED or top in sys.stdlib_module_names, f"{path}: {name}"
+        if top == "refdiff" and rest:
+            assert rest[0] in ORDER, f"{rest[0]} has no place in the house"
+            above = ORDER.index(rest[0]) < ORDER.index(noun(path))
+            assert above or rest[0] == noun(path), f"{path} imports {name} below it"
+
+
+def test_the_import_test_sees_imports_inside_functions(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text("def f():\n    from refdiff import cli\n    import numba.core\n")
+    assert list(imports(file)) == ["refdiff.cli", "numba.core"]
+
+
+@pytest.mark.parametrize("entry", cite.entries(), ids=lambda e: f"{e.module}.{e.name}")
+def test_every_citation_parses_and_names_a_test_that_exists(entry):
+    formula = entry.module.split(".")[1] in FORMULAS
+    is_data = (
+        entry.code.startswith("class") and "NamedTuple" in entry.code.split(":")[0]
+    )
+    if formula and not is_data and "class" not in entry.code[:5]:
+        assert entry.source, f"{entry.name} has no Source"
+        assert entry.test, f"{entry.name} has no Test"
+    if entry.source:
+        for item in entry.items:
+            assert item == "definition" or cite.ITEM.fullmatch(item), item
+    if entry.test:
+        assert cite.code_of_test(entry.test, ROOT / "tests"), entry.test
+
+
+@pytest.mark.control
+@pytest.mark.parametrize(
+    "item", ["Chan v3", "Chan v4 (2.25)", "Nobody99 (1)", "Ho20", "(2.25)", "Ho20 eq"]
+)
+def test_bad_citations_do_not_parse(item):
+    assert not cite.ITEM.fullmatch(item)
+
+
+def test_every_key_is_used():
+    text = " ".join(entry.source for entry in cite.entries())
+    assert [key for key in cite.KEYS if key not in text] == []
+
+
+def test_docstrings_are_short():
+    for entry in cite.entries():
+        doc = ast.get_docstring(ast.parse(entry.code).body[0]) or ""
+        assert len(doc.splitlines()) <= 14, f"{entry.module}.{entry.name}"
+
+
+def test_modules_are_short():
+    for path in modules():
+        assert len(path.read_text().splitlines()) <= 300, path.name
+
+
+def test_the_import_is_light():
+    """`import refdiff` loads neither numba nor Matplotlib nor SciPy, nor do the chapters."""
+    names = [p.stem for p in modules() if p.stem not in ("plots", "__main__")]
+    heavy = "('numba', 'matplotlib', 'scipy')"
+    code = (
+        "import sys, refdiff\n"
+        f"for name in {names!r}:\n"
+        "    __import__('refdiff.' + name) if name != '__init__' else None\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_place_is_found_however_it_is_written():
+    names = {e.name for e in cite.find("2.25")}
+    assert names == {e.name for e in cite.find("(2.25)")} == {"q_posterior"}
+    assert {"q_posterior"} == {e.name for e in cite.find("Thm 2.5")}
+    assert {"q_posterior"} == {e.name for e in cite.find("theorem 2.5")}
+    assert "q_posterior" in {e.name for e in cite.find("2.26")}  # as a misprint
+    assert "example_2_1" in {e.name for e in cite.find("Ex 2.1")}
+    assert cite.find("99.1") == []
+    with pytest.raises(ValueError, match="a place is"):
+        cite.find("two")
+
+
+def test_ranges_of_equations_are_expanded():
+    entry = cite.Entry("m", "f", 1, "", "Chan v3 Thm 2.9, (2.53)-(2.55); Ho20 (6)", "")
+    assert entry.places == {"Thm 2.9", "(2.53)", "(2.54)", "(2.55)"}
+
+
+def test_code_of_a_test_is_found_in_a_checkout_only(tmp_path, monkeypatch):
+    code = cite.code_of_test("test_ddpm.py::test_q_posterior_is_bayes_rule")
+    assert code.startswith("@pytest.mark.identity")
+    assert "gaussian.condition" in code
+    assert cite.code_of_test("test_ddpm.py::no_such_test") is None
+    assert cite.code_of_test("test_ddpm.py::x", tmp_path) is None
+
+
+def test_the_readme_holds_the_generated_tables():
+    readme = (ROOT / "README.md").read_text()
+    assert cite.table() in readme
+    for key in cite.KEYS:
+        assert re.search(rf"^- `{key}`", readme, re.MULTILINE), key
