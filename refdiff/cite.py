@@ -114,19 +114,22 @@ def entries() -> tuple[Entry, ...]:
 def find(place: str) -> list[Entry]:
     """Entries that speak of a place: "2.25", "(2.25)", "Thm 2.5", "Ex 2.1", "Fig 2.10".
 
-    A bare number finds equations, theorems, definitions, examples and figures alike.
+    A bare number finds equations, theorems, definitions, examples and figures alike, a
+    number in brackets equations alone.
     ValueError if place is none of these.
     """
     named = {"theorem": "Thm", "definition": "Def", "example": "Ex", "figure": "Fig"}
-    match = re.fullmatch(r"([A-Za-z]*)\.? ?\(?(\d+\.\d+)\)?", place.strip())
+    match = re.fullmatch(r"([A-Za-z]*)\.? ?(\(?\d+\.\d+\)?)", place.strip())
     if not match:
         raise ValueError(f"a place is a number such as 2.25 or Thm 2.5; got {place!r}")
-    kind = named.get(match[1].lower(), match[1].capitalize())
-    wanted = {
-        "": [f"({match[2]})", *(f"{k} {match[2]}" for k in named.values())],
-        "Eq": [f"({match[2]})"],
-    }.get(kind, [f"{kind} {match[2]}"])
-    return [entry for entry in entries() if entry.places & set(wanted)]
+    kind, number = named.get(match[1].lower(), match[1].capitalize()), match[2]
+    if number.startswith("(") or kind == "Eq":
+        wanted = {f"({number.strip('()')})"}
+    elif kind:
+        wanted = {f"{kind} {number}"}
+    else:
+        wanted = {f"({number})", *(f"{kind} {number}" for kind in named.values())}
+    return [entry for entry in entries() if entry.places & wanted]
 
 
 def code_of_test(test: str, folder: Path | None = None) -> str | None:
@@ -154,7 +157,7 @@ def table() -> str:
     cited = {place for entry in entries() for place in entry.places}
     rows = ["| tutorial v3 | function | test |", "|---|---|---|"]
     for place in sorted(cited, key=_order):
-        for entry in find(place):
+        for entry in (e for e in entries() if place in e.places):
             function = f"`{entry.module.removeprefix('refdiff.')}.{entry.name}`"
             test = entry.test.partition("::")[2]
             rows.append(f"| {place} | {function} | `{test}` |")

@@ -223,5 +223,5 @@ def _figures(arguments):
         )
     for script in scripts:
         began = time.monotonic()
-        runpy.run_path(str(script), run_name="__main__")
+        runpy.run_path(str(script))["main"]()
         print(f"{script.with_suffix('.png')}  {time.monotonic() - began:.1f} s")

@@ -24,7 +24,7 @@ def silu(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     s = 0.5 + 0.5 * np.tanh(0.5 * a)
     y = a * s
-    return y, s + y - y * s
+    return y, s + y * (1 - s)
 
 
 class Cache(NamedTuple):

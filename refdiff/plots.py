@@ -18,7 +18,7 @@ from refdiff.train import atomic_write
 DATA, LEARNED, EXACT, PATH = "#31688e", "#d1495b", "#2a9d5c", "#777777"
 
 
-def figure(rows: int, columns: int, width: float = 3.2) -> tuple[Figure, Array]:
+def figure(rows: int, columns: int, width: float = 3.0) -> tuple[Figure, Array]:
     """Figure with a grid of square axes, independent of pyplot's global state."""
     fig = Figure((width * columns, (width + 0.25) * rows), layout="constrained")
     return fig, fig.subplots(rows, columns, squeeze=False)
@@ -35,14 +35,14 @@ def cloud(
     """Points in the plane, or a histogram; `law`'s density is drawn behind it in 1-D."""
     ax.set_title(title, fontsize=10)
     if x.shape[1] == 1:
-        ax.hist(x[:, 0], 80, (-box, box), density=True, color=color, alpha=0.55)
+        ax.hist(x[:, 0], 80, range=(-box, box), density=True, color=color, alpha=0.55)
         if law is not None:
             grid = np.linspace(-box, box, 400)
             ax.plot(grid, np.exp(law.logpdf(grid[:, None])), color="black", lw=1)
         ax.set_xlabel("x")
         ax.set_ylabel("density")
     else:
-        ax.plot(*x[:2000].T, ".", ms=3, color=color, alpha=0.5, mew=0)
+        ax.plot(*x[:1200].T, ".", ms=3, color=color, alpha=0.5, mew=0)
         _plane(ax, box)
 
 

@@ -175,7 +175,7 @@ def atomic_write(path: str | Path, write: Callable) -> None:
     """Call write(file) on a temporary binary file beside path, then move it there.
 
     Source: definition
-    Test: test_train.py::test_a_failing_write_leaves_the_old_file
+    Test: test_train.py::test_a_writer_that_fails_leaves_the_old_file
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

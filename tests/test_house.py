@@ -125,6 +125,8 @@ def test_a_place_is_found_however_it_is_written():
     assert {"q_posterior"} == {e.name for e in cite.find("theorem 2.5")}
     assert "q_posterior" in {e.name for e in cite.find("2.26")}  # as a misprint
     assert "example_2_1" in {e.name for e in cite.find("Ex 2.1")}
+    assert {e.name for e in cite.find("eq 2.1")} == {e.name for e in cite.find("(2.1)")}
+    assert "example_2_1" not in {e.name for e in cite.find("(2.1)")}
     assert cite.find("99.1") == []
     with pytest.raises(ValueError, match="a place is"):
         cite.find("two")

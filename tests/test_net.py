@@ -15,7 +15,7 @@ from refdiff.net import MLP, silu
 
 STEP = 1e-30  # of a complex step: nothing is subtracted, so it may be this small
 SHAPES = [((), None), ((5,), None), ((5, 4), 3), ((3, 4, 5), 1)]
-FLAGS = st.integers(0, 2**32 - 1)
+SEEDS = st.integers(0, 2**32 - 1)
 
 
 def network(hidden=(5, 4), out=None, seed=0, n=6):
@@ -53,10 +53,13 @@ def test_silu_derivative_by_complex_step():
 
 
 @pytest.mark.limit
-def test_silu_is_the_ramp_far_out_and_half_a_line_at_zero():
-    value, slope = silu(np.array([-1e300, -1e4, 0.0, 1e4, 1e300]))
-    np.testing.assert_array_equal(value, [0, 0, 0, 1e4, 1e300])
-    np.testing.assert_array_equal(slope, [0, 0, 0.5, 1, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_silu_is_the_ramp_far_out_and_half_a_line_at_zero(dtype):
+    """And its slope loses no digits there: 1 to the last one, however large a is."""
+    a = np.array([-1e30, -1e4, 0, 60.3, 1e4 + 0.7, 1e30], dtype)
+    value, slope = silu(a)
+    np.testing.assert_array_equal(value, np.maximum(a, 0))
+    np.testing.assert_array_equal(slope, np.array([0, 0, 0.5, 1, 1, 1], dtype))
 
 
 @pytest.mark.identity
@@ -249,7 +252,7 @@ def test_jvp_is_the_derivative_along_a_direction(hidden, out):
 
 
 @pytest.mark.identity
-@given(seed=FLAGS, shape=st.sampled_from(SHAPES))
+@given(seed=SEEDS, shape=st.sampled_from(SHAPES))
 def test_backward_is_the_transpose_of_jvp(seed, shape):
     """<dy, J dx> = <J^T dy, dx>."""
     net, params, x, t, dy = network(*shape, seed=seed)
@@ -306,7 +309,7 @@ def test_no_pass_modifies_its_inputs():
 def test_bad_shapes_are_refused_by_name():
     net, params, x, t, dy = network()
     for bad in (params[:-1], params[None], np.zeros(0)):
-        with pytest.raises(ValueError, match=r"params must be \(78,\)|params must be"):
+        with pytest.raises(ValueError, match=r"params must be \(79,\)"):
             net.views(bad)
         with pytest.raises(ValueError, match="params must be"):
             net.forward(bad, x, t)

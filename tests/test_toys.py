@@ -21,8 +21,8 @@ from refdiff.toys import (
 )
 
 PLANAR = {name: toy for name, toy in TOYS.items() if not name.startswith("ex-")}
-GRID = np.stack(np.meshgrid(*[np.linspace(-5, 5, 501)] * 2), -1).reshape(-1, 2)
-CELL = 0.02**2
+GRID = np.stack(np.meshgrid(*[np.linspace(-5, 5, 301)] * 2), -1).reshape(-1, 2)
+CELL = (10 / 300) ** 2
 
 
 @pytest.mark.oracle

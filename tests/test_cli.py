@@ -1,0 +1,207 @@
+"""The command line and the tour, run in small as a user runs them in large."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from refdiff import cli, plots, tour
+from refdiff.toys import TOYS
+
+SMALL = ["--steps", "60", "--samples", "200", "--T", "10", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Run every test in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    """Run the installed command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "refdiff", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("data", ["moons", "ex-2.1"])
+def test_tour_prints_the_table_and_writes_the_picture(data, elsewhere, capsys):
+    assert cli.main(["--data", data, *SMALL]) == 0
+    out, err = capsys.readouterr()
+    rows = [line for line in out.splitlines() if line.startswith("ancestral")]
+    assert [row.split()[2] for row in rows] == ["learned", "exact"]
+    assert all(row.split()[3] == "10" for row in rows)
+    assert err == ""
+    assert (elsewhere / "refdiff-tour.png").read_bytes().startswith(b"\x89PNG")
+    assert os.listdir() == ["refdiff-tour.png"]  # no temporary file is left
+
+
+def rows(out):
+    """The table's rows without the seconds, which are its fifth column."""
+    lines = [line.split() for line in out.splitlines() if line.startswith("ancestral")]
+    return [line[:4] + line[5:] for line in lines]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(capsys):
+    tables = []
+    for seed in ("1", "1", "2"):
+        assert cli.main([*SMALL, "--seed", seed]) == 0
+        tables.append(rows(capsys.readouterr().out))
+    assert len(tables[0]) == 2
+    assert tables[0] == tables[1] != tables[2]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "txt", "npy"])
+def test_a_users_points_are_learned_in_their_own_units(suffix, elsewhere, capsys):
+    points = np.random.default_rng(0).standard_normal((700, 2)) * 5 + [100, -20]
+    if suffix == "npy":
+        np.save("points.npy", points)
+    else:
+        header = {"header": "x,y", "comments": "", "delimiter": ","}
+        np.savetxt(f"points.{suffix}", points, **(header if suffix == "csv" else {}))
+    arguments = ["--data", f"points.{suffix}", *SMALL, "--points", "out.npy"]
+    assert cli.main(arguments) == 0
+    assert "optimal denoiser of 500 of them" in capsys.readouterr().out
+    got = np.load("out.npy", allow_pickle=False)
+    assert got.shape == (200, 2)
+    assert np.abs(got.mean(axis=0) - [100, -20]).max() < 5
+
+
+def test_resuming_a_tour_is_exact(capsys):
+    """60 steps at once, or stopped after 25 and loaded: the same parameters."""
+    settings = tour.Settings(T=10, steps=60)
+    data = tour.load_data("moons", settings.rng(0))
+    states = list(tour.training(settings, data))
+    assert len(states) == 60
+    tour.save_model("half.npz", states[24], settings)
+    assert cli.main(["--load", "half.npz", "--save", "end.npz", *SMALL]) == 0
+    end, loaded = tour.load_model("end.npz")
+    assert loaded == settings
+    np.testing.assert_array_equal(end.params, states[-1].params)
+    np.testing.assert_array_equal(end.ema, states[-1].ema)
+    assert end.params.dtype == np.float32
+
+
+def test_a_finished_model_is_not_trained_again(capsys):
+    assert cli.main([*SMALL, "--save", "m.npz"]) == 0
+    first = rows(capsys.readouterr().out)
+    assert cli.main(["--load", "m.npz", "--samples", "200"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert rows(out) == first
+
+
+def test_ctrl_c_keeps_what_was_trained(elsewhere):
+    """SIGINT during training: exit 0, a table, and a checkpoint that loads."""
+    command = [sys.executable, "-m", "refdiff", "--steps", "1000000", "--T", "10"]
+    command += ["--samples", "200", "--save", "m.npz"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (elsewhere / "m.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "going on with what was trained" in err
+    assert "ancestral" in out
+    state, settings = tour.load_model("m.npz")
+    assert 1000 <= state.step < settings.steps
+
+
+def test_progress_is_plain_lines_where_stderr_is_no_terminal():
+    result = run("--steps", "50", "--T", "10", "--samples", "200")
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 10
+    assert all(line.startswith("training ") and "steps/s" in line for line in lines)
+    assert "\r" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere.csv"], "neither a file nor a toy"),
+        (["--steps", "0"], "at least 1"),
+        (["--samples", "ten"], "invalid integer"),
+        (["--lr", "-1"], "lr must be"),
+        (["--load", "missing.npz"], "missing.npz"),
+        (["--out", "no/such/folder/x.png"], "folder"),
+        (["show", "two"], "a place is"),
+        (["figures"], "is it a checkout"),
+        (["--bogus"], "unrecognized"),
+    ],
+)
+def test_bad_arguments_end_with_status_2_and_no_traceback(arguments, message):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x,y\n1,2\n3\n", "points.csv"),
+        ("1,2,3\n4,5,6\n", r"\(n, 2\)"),
+        ("1,2\n", "n >= 2"),
+        ("1,nan\n2,3\n", "finite"),
+        ("1,2\n1,2\n", "all 2 points are the same"),
+        ("", "points must be"),
+    ],
+)
+def test_bad_points_are_refused(text, message, elsewhere):
+    (elsewhere / "points.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        tour.load_data("points.csv", np.random.default_rng(0))
+
+
+def test_a_pickle_is_not_opened(elsewhere):
+    np.save("points.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="points.npy"):
+        tour.load_data("points.npy", np.random.default_rng(0))
+    (elsewhere / "m.npz").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="checkpoint"):
+        tour.load_model("m.npz")
+
+
+def test_show_prints_the_function_and_its_test(capsys):
+    assert cli.main(["show", "2.25"]) == 0
+    out = capsys.readouterr().out
+    assert "def q_posterior(" in out
+    assert "def test_q_posterior_is_bayes_rule(" in out
+    assert cli.main(["show", "Thm", "2.2"]) == 0
+    assert "def q_marginal(" in capsys.readouterr().out
+    assert cli.main(["show", "99.9"]) == 1
+
+
+def test_toys_draws_them_all(elsewhere, capsys):
+    assert cli.main(["toys", "--out", "toys.png"]) == 0
+    assert (elsewhere / "toys.png").stat().st_size > 20_000
+    assert len(TOYS) == 11
+
+
+def test_version_is_the_installed_one(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("refdiff 0.")
+
+
+def test_a_failed_picture_leaves_the_old_one(elsewhere, monkeypatch):
+    (elsewhere / "p.png").write_text("old")
+    fig, _ = plots.figure(1, 1)
+    monkeypatch.setattr(fig, "savefig", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        plots.save(fig, "p.png")
+    assert (elsewhere / "p.png").read_text() == "old"
+    assert os.listdir() == ["p.png"]
