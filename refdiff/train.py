@@ -67,7 +67,7 @@ def ema_step(ema: np.ndarray, params: np.ndarray, step: int, decay: float):
     Source: Ho20 B with a warm-up of the decay
     Test: test_train.py::test_ema_is_a_weighted_mean_of_the_parameters
     """
-    k = min(decay, step / (step + 10))
+    k = float(min(decay, step / (step + 10)))
     return k * ema + (1 - k) * params
 
 
@@ -103,7 +103,7 @@ def fit(
 
     loss_grad(params, rng) -> (loss, gradient (size,)); state from `start` or `load`
     ValueError, before the first step, for a learning rate or decay out of range;
-    FloatingPointError at the first loss that is not finite (the last good state is kept).
+    FloatingPointError at the first loss or gradient that is not finite.
     Source: Ho20 Algorithm 1
     Test: test_train.py::test_resuming_from_any_state_is_exact
     """
@@ -122,6 +122,8 @@ def _fit(loss_grad, state, rate, ema_decay):
         loss, grad = loss_grad(state.params, rng)
         if not np.isfinite(loss):
             raise FloatingPointError(f"loss is {loss} at step {step}")
+        if not np.isfinite(grad).all():
+            raise FloatingPointError(f"the gradient is not finite at step {step}")
         params, m, v = adam_step(state.params, grad, state.m, state.v, step, rate(step))
         ema = ema_step(state.ema, params, step, ema_decay)
         state = State(step, float(loss), params, ema, m, v, rng.bit_generator.state)
@@ -148,7 +150,8 @@ def save(path: str | Path, state: State, **extra: str) -> None:
     """
     arrays = {k: getattr(state, k) for k in ("params", "ema", "m", "v")}
     meta = {"step": state.step, "loss": state.loss, "rng": state.rng, "extra": extra}
-    atomic_write(path, lambda f: np.savez(f, meta=json.dumps(meta), **arrays))
+    text = json.dumps(meta, default=_encode)
+    atomic_write(path, lambda f: np.savez(f, meta=text, **arrays))
 
 
 def load(path: str | Path) -> tuple[State, dict[str, str]]:
@@ -159,16 +162,30 @@ def load(path: str | Path) -> tuple[State, dict[str, str]]:
     Test: test_train.py::test_save_and_load_are_inverse
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            meta = json.loads(str(file["meta"]), object_hook=_decode)
             arrays = {k: file[k] for k in ("params", "ema", "m", "v")}
         state = State(meta["step"], meta["loss"], rng=meta["rng"], **arrays)
         restore(state.rng)
+        extra = meta["extra"]
     except OSError:
         raise
     except Exception as error:
         raise ValueError(f"{path} is not a refdiff checkpoint ({error})") from error
-    return state, meta["extra"]
+    return state, extra
+
+
+def _encode(value):
+    """Turn a generator's arrays into what JSON can hold."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "of": value.dtype.str}
+    raise TypeError(f"a state cannot hold a {type(value).__name__}")
+
+
+def _decode(value):
+    """Turn what `save` made of a generator's arrays into arrays again."""
+    is_array = value.keys() == {"array", "of"}
+    return np.array(value["array"], value["of"]) if is_array else value
 
 
 def atomic_write(path: str | Path, write: Callable) -> None:
