@@ -8,6 +8,7 @@ learned and with the exact score, each at its distance to fresh data in noise fl
 from pathlib import Path
 
 from refdiff import tour
+from refdiff.data import load_data
 
 HERE = Path(__file__).parent
 
@@ -15,7 +16,7 @@ HERE = Path(__file__).parent
 def main(out=HERE / "fig_0_01_first_light.png", seed=0, steps=4000, n=10_000):
     """Draw the figure; return the tour's result."""
     settings = tour.Settings(seed=seed, steps=steps)
-    data = tour.load_data(settings.data, settings.rng(0))
+    data = load_data(settings.data, settings.rng(0))
     *_, state = tour.training(settings, data)
     result = tour.compare(settings, data, state.ema, n)
     tour.picture(settings, data, state.ema, result, out)

@@ -9,7 +9,7 @@ Array = np.ndarray
 Scale = float | np.ndarray  # a number, or one a row: (..., 1)
 
 
-def finite(**arrays) -> list[np.ndarray]:
+def finite(**arrays: object) -> list[np.ndarray]:
     """Return each argument as a float array, or raise ValueError naming the bad one."""
     checked = []
     for name, value in arrays.items():
@@ -25,14 +25,14 @@ def finite(**arrays) -> list[np.ndarray]:
     return checked
 
 
-def positive(**numbers) -> None:
+def positive(**numbers: float) -> None:
     """Raise ValueError naming the first number that is not finite and above zero."""
     for name, value in numbers.items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and above 0; got {value}")
 
 
-def generator(rng) -> None:
+def generator(rng: object) -> None:
     """Raise TypeError unless rng is a numpy Generator."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(

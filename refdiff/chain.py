@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refdiff import gaussian
-from refdiff._check import finite, generator
+from refdiff._check import Array, finite, generator
 from refdiff.schedule import Level
 
 PROBE = 2.0**-10  # small, so that no clipping acts; a power of two, so that / is exact
@@ -30,13 +30,13 @@ class Chain:
     Test: test_chain.py::test_a_chain_runs_as_its_steps_do
     """
 
-    A: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    signal: np.ndarray
-    noise: np.ndarray
-    t: np.ndarray
-    ends: np.ndarray
+    A: Array
+    b: Array
+    c: Array
+    signal: Array
+    noise: Array
+    t: Array
+    ends: Array
 
     @property
     def steps(self) -> int:
@@ -66,12 +66,12 @@ class Chain:
 
     def run(
         self,
-        x: np.ndarray,
-        model: Callable[[np.ndarray, Level], np.ndarray],
+        x: Array,
+        model: Callable[[Array, Level], Array],
         *,
         rng: np.random.Generator | None = None,
-        z: np.ndarray | None = None,
-    ) -> Iterator[np.ndarray]:
+        z: Array | None = None,
+    ) -> Iterator[Array]:
         """Run from x, and yield the state before the first step and after each step.
 
         x (n, d); model(x, level) -> (n, d), see Chain; the noise is drawn from rng, or
@@ -121,11 +121,11 @@ class Chain:
 
     def law(
         self,
-        mean: np.ndarray,
-        cov: np.ndarray,
-        start_mean: np.ndarray | None = None,
-        start_cov: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        mean: Array,
+        cov: Array,
+        start_mean: Array | None = None,
+        start_cov: Array | None = None,
+    ) -> tuple[Array, Array]:
         """Exact law of every state when the data are N(mean, cov) and the model is exact.
 
         score = -S^-1 (x - signal mean),  S = signal^2 cov + noise^2 I: affine, so

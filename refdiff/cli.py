@@ -80,6 +80,7 @@ def _at_least(low):
 def _tour(arguments):
     """Train, sample, compare, print and draw."""
     from refdiff import tour
+    from refdiff.data import load_data
 
     names = ("data", "T", "steps", "batch", "lr", "seed")
     settings = tour.Settings(**{name: getattr(arguments, name) for name in names})
@@ -89,9 +90,7 @@ def _tour(arguments):
     for target in (arguments.out, arguments.save, arguments.points):
         if target and not Path(target).resolve().parent.is_dir():
             raise ValueError(f"{target}: its folder does not exist")
-    data = tour.load_data(settings.data, settings.rng(0))
-    if arguments.samples < 100:
-        raise ValueError("--samples must be at least 100")
+    data = load_data(settings.data, settings.rng(0))
     print(data.note)
     state = _train(tour, settings, data, state, arguments)
     if arguments.save:

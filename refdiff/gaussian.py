@@ -7,12 +7,12 @@ expanded, so that the formulas hold far out in the tails.
 
 import numpy as np
 
-from refdiff._check import finite
+from refdiff._check import Array, finite
 
 LOG_2PI = np.log(2 * np.pi)
 
 
-def cholesky(cov: np.ndarray) -> np.ndarray:
+def cholesky(cov: Array) -> Array:
     """Lower factor L of a covariance, cov = L L^T, refused where it is singular.
 
     A pivot L[i,i]^2 / cov[i,i] is the share of coordinate i's variance that the
@@ -35,7 +35,7 @@ def cholesky(cov: np.ndarray) -> np.ndarray:
     return L
 
 
-def whiten(L: np.ndarray, r: np.ndarray) -> np.ndarray:
+def whiten(L: Array, r: Array) -> Array:
     """Solve L y = r by forward substitution: y is white where r ~ N(0, L L^T).
 
     y[i] = (r[i] - sum_{j<i} L[i,j] y[j]) / L[i,i]
@@ -50,7 +50,7 @@ def whiten(L: np.ndarray, r: np.ndarray) -> np.ndarray:
     return y
 
 
-def unwhiten(L: np.ndarray, y: np.ndarray) -> np.ndarray:
+def unwhiten(L: Array, y: Array) -> Array:
     """Solve L^T x = y by back substitution, so that x = (L L^T)^-1 r for y = L^-1 r.
 
     x[i] = (y[i] - sum_{j>i} L[j,i] x[j]) / L[i,i]
@@ -65,7 +65,7 @@ def unwhiten(L: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x
 
 
-def logpdf(x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
+def logpdf(x: Array, mean: Array, cov: Array) -> Array:
     """Log density of N(mean, cov) at x.
 
     log p = -1/2 (x-mean)^T cov^-1 (x-mean) - 1/2 log det cov - d/2 log 2 pi
@@ -85,9 +85,7 @@ def _logpdf(y, L):
     return -0.5 * ((y**2).sum(-1) + log_det + y.shape[-1] * LOG_2PI)
 
 
-def kl(
-    mean0: np.ndarray, cov0: np.ndarray, mean1: np.ndarray, cov1: np.ndarray
-) -> float:
+def kl(mean0: Array, cov0: Array, mean1: Array, cov1: Array) -> float:
     """Kullback-Leibler divergence KL(N(mean0, cov0) || N(mean1, cov1)).
 
     1/2 [tr(S1^-1 S0) - d + (m1-m0)^T S1^-1 (m1-m0) + log det S1 / det S0]
@@ -105,8 +103,8 @@ def kl(
 
 
 def marginal(
-    A: np.ndarray, b: np.ndarray, mean: np.ndarray, cov: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    A: Array, b: Array, mean: Array, cov: Array, noise: Array
+) -> tuple[Array, Array]:
     """Law of y = A x + b + e for x ~ N(mean, cov) and e ~ N(0, noise).
 
     y ~ N(A mean + b, noise + A cov A^T)
@@ -120,8 +118,8 @@ def marginal(
 
 
 def condition(
-    mean: np.ndarray, cov: np.ndarray, observed: list[int], value: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    mean: Array, cov: Array, observed: list[int], value: Array
+) -> tuple[Array, Array]:
     """Law of the other coordinates of N(mean, cov), given the observed ones' value.
 
     mean_a + S_ab S_bb^-1 (value - mean_b),  S_aa - S_ab S_bb^-1 S_ba

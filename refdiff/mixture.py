@@ -7,11 +7,12 @@ with zero covariances: it has no density itself, but has one as soon as it is no
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from refdiff import gaussian
-from refdiff._check import finite, generator
+from refdiff._check import Array, finite, generator
 
 BLOCK = 2**14  # (points x components) worked on at a time, to stay in the cache
 
@@ -27,9 +28,9 @@ class Mixture:
     Test: test_mixture.py::test_logpdf_is_the_log_of_the_weighted_sum
     """
 
-    weights: np.ndarray
-    means: np.ndarray
-    covs: np.ndarray
+    weights: Array
+    means: Array
+    covs: Array
 
     def __post_init__(self):
         weights, means, covs = finite(
@@ -90,7 +91,7 @@ class Mixture:
             return False
 
     @property
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Array:
         """Mean of the mixture, (d,).
 
         Source: definition
@@ -99,7 +100,7 @@ class Mixture:
         return self.weights @ self.means
 
     @property
-    def cov(self) -> np.ndarray:
+    def cov(self) -> Array:
         """Covariance of the mixture (d, d): within the components, plus between them.
 
         Source: definition
@@ -107,7 +108,7 @@ class Mixture:
         """
         return _total_cov(self.weights, self.means, self.covs)
 
-    def logpdf(self, x: np.ndarray) -> np.ndarray:
+    def logpdf(self, x: Array) -> Array:
         """Log density at x.
 
         log p(x) = log sum_k weights[k] N(x | means[k], covs[k])
@@ -118,7 +119,7 @@ class Mixture:
         """
         return self._in_blocks(lambda x: _log_sum(self._log_joint(x)[0]), x)
 
-    def responsibilities(self, x: np.ndarray) -> np.ndarray:
+    def responsibilities(self, x: Array) -> Array:
         """Posterior probability of each component, p(k | x).
 
         weights[k] N(x | means[k], covs[k]) / p(x)
@@ -129,7 +130,7 @@ class Mixture:
         """
         return self._in_blocks(lambda x: _softmax(self._log_joint(x)[0]), x)
 
-    def score(self, x: np.ndarray) -> np.ndarray:
+    def score(self, x: Array) -> Array:
         """Gradient of the log density, grad_x log p(x).
 
         - sum_k p(k | x) covs[k]^-1 (x - means[k])
@@ -145,7 +146,7 @@ class Mixture:
 
         return self._in_blocks(block, x)
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n points: a component by its weight, then its Gaussian.
 
         x = means[k] + R[k] z,  R R^T = covs[k]
@@ -171,7 +172,7 @@ class Mixture:
         covs = signal**2 * self.covs + noise**2 * np.eye(self.d)
         return Mixture(self.weights, signal * self.means, covs)
 
-    def denoise(self, xt: np.ndarray, signal: float, noise: float) -> np.ndarray:
+    def denoise(self, xt: Array, signal: float, noise: float) -> Array:
         """Posterior mean E[x0 | xt]: the optimal denoiser of x_t = signal x0 + noise eps.
 
         sum_k p(k | xt) (m_k + signal C_k S_k^-1 (xt - signal m_k)),
@@ -186,7 +187,7 @@ class Mixture:
             lambda x: _average(*self._posteriors(at_t, x, signal)), xt
         )
 
-    def denoise_cov(self, xt: np.ndarray, signal: float, noise: float) -> np.ndarray:
+    def denoise_cov(self, xt: Array, signal: float, noise: float) -> Array:
         """Posterior covariance Cov[x0 | xt]: what the optimal denoiser leaves unknown.
 
         within a component noise^2 C_k S_k^-1 (C - signal^2 C S^-1 C without its
@@ -208,7 +209,7 @@ class Mixture:
 
         return at_t._in_blocks(block, xt)
 
-    def model(self, x: np.ndarray, level) -> np.ndarray:
+    def model(self, x: Array, level: NamedTuple) -> Array:
         """Return the exact model for `Chain.run`: the score of the noised mixture.
 
         At signal = 0 it returns x0_hat = E[x0], since the score there says nothing.
@@ -246,7 +247,7 @@ class Mixture:
         return result.reshape(x.shape[:-1] + result.shape[1:])
 
 
-def from_points(points: np.ndarray) -> Mixture:
+def from_points(points: Array) -> Mixture:
     """Return the mixture of a finite data set: equal weights, zero covariances.
 
     Its denoiser at any noise is the optimal one for training on these points alone.

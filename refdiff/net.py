@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refdiff._check import Array
+
 BLOCK = 512  # rows evaluated at a time by `predict`
 
 
-def silu(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def silu(a: Array) -> tuple[Array, Array]:
     """SiLU and its derivative, with s = sigmoid(a) as (1 + tanh(a/2)) / 2: no overflow.
 
     silu(a) = a s,  silu'(a) = s (1 + a (1 - s))
@@ -30,7 +32,7 @@ def silu(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Cache(NamedTuple):
     """What the forward pass leaves for the other two: parameters, inputs, slopes."""
 
-    params: np.ndarray
+    params: Array
     inputs: list  # of each linear layer, (n, width)
     slopes: list  # silu'(a) of each hidden layer, (n, width)
 
@@ -69,7 +71,7 @@ class MLP:
         """
         return sum((m + 1) * n for m, n in pairwise(self.widths))
 
-    def views(self, params: np.ndarray) -> dict[str, np.ndarray]:
+    def views(self, params: Array) -> dict[str, Array]:
         """Name the pieces of the flat vector, as views: W0 (m, n), b0 (n,), W1, ...
 
         params (size,)  ->  dict of views
@@ -86,7 +88,7 @@ class MLP:
             start += (m + 1) * n
         return pieces
 
-    def init(self, rng: np.random.Generator, dtype: type = float) -> np.ndarray:
+    def init(self, rng: np.random.Generator, dtype: type = float) -> Array:
         """Draw initial parameters: W ~ N(0, 1/fan_in), b = 0, last layer zero.
 
         A zero last layer starts the network at eps_hat = 0, whose loss is exactly d.
@@ -100,7 +102,7 @@ class MLP:
             pieces[f"W{i}"][:] = rng.standard_normal(pieces[f"W{i}"].shape) / np.sqrt(m)
         return params
 
-    def embed(self, t: np.ndarray) -> np.ndarray:
+    def embed(self, t: Array) -> Array:
         """Sines and cosines of t/T at frequencies from 1/2 to 32 half-turns, geometric.
 
         [sin(pi w_k t/T), cos(pi w_k t/T)],  w_k = 1/2 ... 32
@@ -112,9 +114,7 @@ class MLP:
         angle = np.pi * w * (np.asarray(t)[:, None] / self.T)
         return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
-    def forward(
-        self, params: np.ndarray, x: np.ndarray, t: np.ndarray
-    ) -> tuple[np.ndarray, Cache]:
+    def forward(self, params: Array, x: Array, t: Array) -> tuple[Array, Cache]:
         """Evaluate the network.
 
         h = [x, embed(t)];  h <- silu(h W + b) for each hidden layer;  y = h W + b
@@ -135,7 +135,7 @@ class MLP:
             slopes.append(slope)
         return h @ p[f"W{last}"] + p[f"b{last}"], Cache(params, inputs, slopes)
 
-    def predict(self, params: np.ndarray, x: np.ndarray, t: float) -> np.ndarray:
+    def predict(self, params: Array, x: Array, t: float) -> Array:
         """Evaluate the network at many points, in blocks that stay in the cache.
 
         params (size,), x (n, d), t a number  ->  y (n, out) in the precision of params
@@ -145,7 +145,7 @@ class MLP:
         blocks = np.split(x.astype(params.dtype), range(BLOCK, len(x), BLOCK))
         return np.concatenate([self.forward(params, b, t)[0] for b in blocks])
 
-    def backward(self, cache: Cache, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def backward(self, cache: Cache, dy: Array) -> tuple[Array, Array]:
         """Gradients of a scalar loss from its gradient dy in the output.
 
         dW = h^T da,  db = sum_n da,  dh = da W^T,  da = dh silu'(a)
@@ -163,7 +163,7 @@ class MLP:
                 da = dh * cache.slopes[i - 1]
         return dparams, dh[:, : self.d]
 
-    def jvp(self, cache: Cache, dx: np.ndarray) -> np.ndarray:
+    def jvp(self, cache: Cache, dx: Array) -> Array:
         """Directional derivative of the output along dx, forwards through the layers.
 
         dh = [dx, 0];  dh <- silu'(a) (dh W) for each hidden layer;  dy = dh W

@@ -42,7 +42,7 @@ def cloud(
         ax.set_xlabel("x")
         ax.set_ylabel("density")
     else:
-        ax.plot(*x[:1200].T, ".", ms=3, color=color, alpha=0.5, mew=0)
+        ax.plot(*x[:1000].T, ".", ms=3, color=color, alpha=0.5, mew=0)
         _plane(ax, box)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff._check import finite
+from refdiff._check import Array, finite
 
 
 class Level(NamedTuple):
@@ -24,12 +24,12 @@ class Level(NamedTuple):
 class Row(NamedTuple):
     """One row of a schedule's tables, shaped to broadcast against x (..., d)."""
 
-    alpha: np.ndarray
-    beta: np.ndarray
-    alpha_bar: np.ndarray
-    signal: np.ndarray
-    noise: np.ndarray
-    noise2: np.ndarray
+    alpha: Array
+    beta: Array
+    alpha_bar: Array
+    signal: Array
+    noise: Array
+    noise2: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,13 @@ class Schedule:
     Test: test_schedule.py::test_tables_agree_with_50_digits
     """
 
-    alpha: np.ndarray
-    beta: np.ndarray
-    alpha_bar: np.ndarray
-    signal: np.ndarray
-    noise: np.ndarray
-    noise2: np.ndarray
-    label: np.ndarray
+    alpha: Array
+    beta: Array
+    alpha_bar: Array
+    signal: Array
+    noise: Array
+    noise2: Array
+    label: Array
 
     @property
     def T(self) -> int:
@@ -62,7 +62,7 @@ class Schedule:
         return len(self.alpha) - 1
 
     @property
-    def snr(self) -> np.ndarray:
+    def snr(self) -> Array:
         """Signal-to-noise ratio alpha_bar / (1 - alpha_bar), (T+1,), infinite at t = 0.
 
         Source: Kingma21 (3)
@@ -71,7 +71,7 @@ class Schedule:
         with np.errstate(divide="ignore"):
             return self.alpha_bar / self.noise2
 
-    def at(self, t: int | np.ndarray, first: int = 0) -> Row:
+    def at(self, t: int | Array, first: int = 0) -> Row:
         """Return the tables' entries at t, one number a row of x.
 
         t int or int array (...), from first to T  ->  Row of arrays (..., 1)
@@ -95,7 +95,7 @@ class Schedule:
         """
         return Level(float(self.signal[t]), float(self.noise[t]), float(self.label[t]))
 
-    def respace(self, times: np.ndarray) -> "Schedule":
+    def respace(self, times: Array) -> "Schedule":
         """Return the schedule that visits only some times, by composing what lies between.
 
         alpha'[i] = alpha[t_{i-1}+1] ... alpha[t_i],  beta' <- alpha beta' + beta
@@ -156,7 +156,7 @@ def _table(name, values):
     return values
 
 
-def from_beta(beta: np.ndarray) -> Schedule:
+def from_beta(beta: Array) -> Schedule:
     """Schedule with the given variances beta[1..T] of the steps.
 
     alpha[t] = 1 - beta[t]
@@ -169,7 +169,7 @@ def from_beta(beta: np.ndarray) -> Schedule:
     return _tables(1 - beta, beta)
 
 
-def from_alpha(alpha: np.ndarray) -> Schedule:
+def from_alpha(alpha: Array) -> Schedule:
     """Schedule with the given retentions alpha[1..T] of the steps.
 
     beta[t] = 1 - alpha[t]
@@ -182,7 +182,7 @@ def from_alpha(alpha: np.ndarray) -> Schedule:
     return _tables(alpha, 1 - alpha)
 
 
-def from_alpha_bar(alpha_bar: np.ndarray) -> Schedule:
+def from_alpha_bar(alpha_bar: Array) -> Schedule:
     """Schedule with the given cumulative products alpha_bar[1..T].
 
     alpha[t] = alpha_bar[t] / alpha_bar[t-1];  beta[t] = (difference) / alpha_bar[t-1]
@@ -247,7 +247,7 @@ def cosine(T: int, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
     )
 
 
-def leading(T: int, N: int) -> np.ndarray:
+def leading(T: int, N: int) -> Array:
     """N times from 1 upwards in steps of T // N: 1, 1 + T//N, ...; T itself is not visited.
 
     t_i = 1 + (i-1) (T // N)
@@ -258,7 +258,7 @@ def leading(T: int, N: int) -> np.ndarray:
     return 1 + np.arange(_steps(T, N)) * (T // N)
 
 
-def trailing(T: int, N: int) -> np.ndarray:
+def trailing(T: int, N: int) -> Array:
     """N times from T downwards in steps of T / N, rounded; t = 1 is not visited.
 
     t_i = round(T i / N)
@@ -269,7 +269,7 @@ def trailing(T: int, N: int) -> np.ndarray:
     return np.round(np.arange(T, 0, -T / _steps(T, N))[:N]).astype(int)[::-1]
 
 
-def linspace(T: int, N: int) -> np.ndarray:
+def linspace(T: int, N: int) -> Array:
     """N times from 1 to T, evenly spaced and rounded; N = 1 gives t = 1.
 
     t_i = round(1 + (i-1) (T-1) / (N-1))

@@ -7,96 +7,20 @@ sampler gets wrong are seen apart.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from refdiff import ddpm, metrics, mixture, schedule, toys, train
-from refdiff._check import Array, finite
+from refdiff import ddpm, metrics, schedule, train
+from refdiff._check import Array
+from refdiff.data import Data
 from refdiff.net import MLP
-from refdiff.targets import eps_model
+from refdiff.targets import Model, eps_model
 
-MOST_POINTS = 500  # of a user's data, for the optimal denoiser
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """What the model is to learn, in standard units (x - shift) / scale.
-
-    draw(n, rng) -> (n, d); exact: the mixture whose score is the truth to compare with
-    """
-
-    name: str
-    draw: Callable[[int, np.random.Generator], Array]
-    exact: mixture.Mixture
-    shift: Array
-    scale: float
-    note: str
-
-
-def load_data(name: str, rng: np.random.Generator) -> Data:
-    """Return a toy by its name, or a user's points by the path of a .csv or .npy file.
-
-    ValueError if it is neither, or the points are not a finite (n, 1) or (n, 2) array.
-    """
-    if name in toys.TOYS:
-        law, shift, scale = toys.scaled(toys.TOYS[name]())
-        note = f"{name}: a mixture of {len(law.weights)} Gaussians, fresh draws"
-        return Data(name, law.sample, law, shift, scale, note)
-    points = _read(name)
-    n = len(points)
-    shift, scale = points.mean(axis=0), float(np.sqrt(points.var(axis=0).mean()))
-    if scale == 0:
-        raise ValueError(f"{name}: all {n} points are the same")
-    points = (points - shift) / scale
-    few = points[np.sort(rng.choice(n, min(n, MOST_POINTS), replace=False))]
-    note = (
-        f"{name}: {n} points, drawn with replacement; 'exact' is the optimal denoiser"
-    )
-    note += f" of {len(few)} of them" if n > len(few) else " of all of them"
-    return Data(
-        name,
-        lambda n, rng: points[rng.integers(0, len(points), n)],
-        mixture.from_points(few),
-        shift,
-        scale,
-        note,
-    )
-
-
-def _read(path):
-    """Points (n, d) from a .npy file or a text file with one point a line."""
-    if not Path(path).is_file():
-        known = ", ".join(toys.TOYS)
-        raise ValueError(f"--data {path} is neither a file nor a toy; toys: {known}")
-    try:
-        if Path(path).suffix == ".npy":
-            points = np.load(path, allow_pickle=False)
-        else:
-            text = Path(path).read_text(encoding="utf-8-sig")
-            rows = [r.replace(",", " ").split() for r in text.splitlines() if r.strip()]
-            rows = rows[1:] if rows and not _is_number(rows[0][0]) else rows  # a header
-            points = np.array([[float(cell) for cell in row] for row in rows])
-        (points,) = finite(points=points)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"--data {path}: {error}") from error
-    if points.ndim != 2 or points.shape[1] not in (1, 2) or len(points) < 2:
-        raise ValueError(
-            f"--data {path}: points must be (n, 2) or (n, 1) with n >= 2; "
-            f"got shape {points.shape}"
-        )
-    return points.astype(float)
-
-
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+METRICS = (metrics.sliced_w2, metrics.energy_distance)
+BOX = 3.0  # half the width of a panel, in standard units
 
 
 @dataclass(frozen=True)
@@ -143,6 +67,12 @@ def network(settings: Settings, data: Data) -> MLP:
     return MLP(data.exact.d, settings.T)
 
 
+def learned_model(settings: Settings, data: Data, params: Array) -> Model:
+    """Return the trained network as a model for `Chain.run`."""
+    net = network(settings, data)
+    return eps_model(lambda x, t: net.predict(params, x, t))
+
+
 def save_model(path: str, state: train.State, settings: Settings) -> None:
     """Write a checkpoint that `load_model` reads."""
     train.save(path, state, settings=json.dumps(asdict(settings)))
@@ -183,44 +113,36 @@ class Result:
 def compare(settings: Settings, data: Data, params: Array, n: int = 10_000) -> Result:
     """Sample with the learned and the exact model, and measure both against fresh data.
 
-    params (size,): the network's (the moving average); n: samples, and fresh points
+    params (size,): the network's (the moving average); n: samples, and fresh points.
+    Both models are run from the same noise; a distance is the median over 5 fresh samples.
     """
     chain = ddpm.ddpm_chain(schedule.cosine(settings.T))
-    net = network(settings, data)
-    models = {
-        "learned": eps_model(lambda x, t: net.predict(params, x, t)),
-        "exact": data.exact.model,
-    }
     rng = settings.rng(3)
 
     def fresh():
         return data.draw(n, rng)
 
-    runs = []
-    for name, model in models.items():
-        began, noise = time.perf_counter(), settings.rng(2)
-        kept = []
-        for x in chain.run(noise.standard_normal((n, data.exact.d)), model, rng=noise):
-            kept.append(x[:60])
-        runs.append(
-            Run(
-                "ancestral, sigma_q",
-                name,
-                chain.evaluations,
-                time.perf_counter() - began,
-                x,
-                np.array(kept),
-                *(
-                    float(np.median([metric(x, fresh()) for _ in range(5)]))
-                    for metric in (metrics.sliced_w2, metrics.energy_distance)
-                ),
-            )
-        )
-    return Result(
-        runs,
-        metrics.noise_floor(metrics.sliced_w2, fresh),
-        metrics.noise_floor(metrics.energy_distance, fresh),
-    )
+    learned = learned_model(settings, data, params)
+    runs = [
+        _run(name, chain, model, settings, fresh)
+        for name, model in (("learned", learned), ("exact", data.exact.model))
+    ]
+    floors = [metrics.noise_floor(metric, fresh) for metric in METRICS]
+    return Result(runs, *floors)
+
+
+def _run(name, chain, model, settings, fresh):
+    """Run the chain with one model, and measure its samples."""
+    shape, noise, began = fresh().shape, settings.rng(2), time.perf_counter()
+    path = []
+    for x in chain.run(noise.standard_normal(shape), model, rng=noise):
+        path.append(x[:60])
+    seconds = time.perf_counter() - began
+    distances = [
+        np.median([metric(x, fresh()) for _ in range(5)]) for metric in METRICS
+    ]
+    sampler = "ancestral, sigma_q"
+    return Run(sampler, name, chain.evaluations, seconds, x, np.array(path), *distances)
 
 
 def report(result: Result) -> str:
@@ -246,45 +168,46 @@ def report(result: Result) -> str:
     return "\n".join(lines)
 
 
-def picture(settings: Settings, data: Data, params: Array, result: Result, path: str):
+def picture(
+    settings: Settings, data: Data, params: Array, result: Result, path: str
+) -> None:
     """Write the picture: data and forward process above, score, paths, samples below."""
     from refdiff import plots  # Matplotlib is loaded only when something is drawn
 
-    sched, law, box = schedule.cosine(settings.T), data.exact, 3.0
     fig, axes = plots.figure(2, 4)
-    rng = settings.rng(4)
-    x0 = data.draw(20_000, rng)
-    eps = rng.standard_normal(x0.shape)
-    shown = [0, settings.T // 5, settings.T // 2, settings.T]
-    for ax, t in zip(axes[0], shown, strict=True):
-        at_t = (
-            law.noised(sched.signal[t], sched.noise[t])
-            if t or law.has_density
-            else None
-        )
-        title = "data" if t == 0 else f"forward process, t = {t}"
-        xt = ddpm.q_sample(x0, t, eps, sched)
-        plots.cloud(ax, xt, title, plots.DATA, box, at_t)
+    _draw_forward(plots, axes[0], settings, data)
+    _draw_score(plots, axes[1, 0], settings, data, params)
     learned, exact = result.runs
-    t = max(1, settings.T // 5)
-    level, net = sched.level(t), network(settings, data)
-    model = eps_model(lambda x, t: net.predict(params, x, t))
-    plots.field(
-        axes[1, 0],
-        lambda x: model(x, level),
-        law.noised(level.signal, level.noise),
-        box,
-        f"learned score at t = {t}" + " over exact density" * (law.d == 2),
-        plots.LEARNED,
-    )
-    plots.paths(axes[1, 1], learned.path, box, "reverse paths", plots.LEARNED)
+    plots.paths(axes[1, 1], learned.path, BOX, "reverse paths", plots.LEARNED)
     for ax, run, color in (
         (axes[1, 2], learned, plots.LEARNED),
         (axes[1, 3], exact, plots.EXACT),
     ):
-        ratio = run.w2 / result.w2_floor
-        title = f"{run.model} model: {ratio:.1f} noise floors"
-        clean = law if law.has_density else None
-        plots.cloud(ax, run.samples, title, color, box, clean)
+        title = f"{run.model} model: {run.w2 / result.w2_floor:.1f} noise floors"
+        law = data.exact if data.exact.has_density else None
+        plots.cloud(ax, run.samples, title, color, BOX, law)
     fig.suptitle(f"{data.name}, standard units", fontsize=11)
     plots.save(fig, path)
+
+
+def _draw_forward(plots, axes, settings, data):
+    """Draw the data and three moments of the forward process."""
+    sched, rng = schedule.cosine(settings.T), settings.rng(4)
+    x0 = data.draw(20_000, rng)
+    eps = rng.standard_normal(x0.shape)
+    times = [0, settings.T // 5, settings.T // 2, settings.T]
+    for ax, t in zip(axes, times, strict=True):
+        law = data.exact.noised(sched.signal[t], sched.noise[t])
+        title = f"forward process, t = {t}" if t else "data"
+        xt = ddpm.q_sample(x0, t, eps, sched)
+        plots.cloud(ax, xt, title, plots.DATA, BOX, law if law.has_density else None)
+
+
+def _draw_score(plots, ax, settings, data, params):
+    """Draw the learned score where the data are half forgotten."""
+    t = max(1, settings.T // 5)
+    level = schedule.cosine(settings.T).level(t)
+    model = learned_model(settings, data, params)
+    law = data.exact.noised(level.signal, level.noise)
+    title = f"learned score at t = {t}" + " over exact density" * (law.d == 2)
+    plots.field(ax, lambda x: model(x, level), law, BOX, title, plots.LEARNED)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refdiff._check import positive
+from refdiff._check import Array, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,24 +26,24 @@ class State:
 
     step: int
     loss: float
-    params: np.ndarray
-    ema: np.ndarray
-    m: np.ndarray
-    v: np.ndarray
+    params: Array
+    ema: Array
+    m: Array
+    v: Array
     rng: dict
 
 
 def adam_step(
-    params: np.ndarray,
-    grad: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
+    params: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
     step: int,
     lr: float,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Array, Array, Array]:
     """One step of Adam, number `step` = 1, 2, ...
 
     m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2
@@ -59,7 +59,7 @@ def adam_step(
     return params - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
 
 
-def ema_step(ema: np.ndarray, params: np.ndarray, step: int, decay: float):
+def ema_step(ema: Array, params: Array, step: int, decay: float) -> Array:
     """Moving average of the parameters, with a decay that grows towards its limit.
 
     ema <- k ema + (1-k) params,  k = min(decay, step / (step + 10))
@@ -82,7 +82,7 @@ def cosine_decay(lr: float, steps: int) -> Callable[[int], float]:
     return lambda step: lr * (1 + math.cos(math.pi * min(step - 1, steps) / steps)) / 2
 
 
-def start(params: np.ndarray, rng: np.random.Generator) -> State:
+def start(params: Array, rng: np.random.Generator) -> State:
     """Return the state before the first step.
 
     Source: definition
@@ -93,7 +93,7 @@ def start(params: np.ndarray, rng: np.random.Generator) -> State:
 
 
 def fit(
-    loss_grad: Callable[[np.ndarray, np.random.Generator], tuple[float, np.ndarray]],
+    loss_grad: Callable[[Array, np.random.Generator], tuple[float, Array]],
     state: State,
     *,
     lr: float | Callable[[int], float] = 1e-3,

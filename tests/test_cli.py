@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refdiff import cli, plots, tour
+from refdiff import cite, cli, plots, tour
+from refdiff.data import load_data
 from refdiff.toys import TOYS
 
+ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--steps", "60", "--samples", "200", "--T", "10", "--quiet"]
 
 
@@ -78,7 +81,7 @@ def test_a_users_points_are_learned_in_their_own_units(suffix, elsewhere, capsys
 def test_resuming_a_tour_is_exact(capsys):
     """60 steps at once, or stopped after 25 and loaded: the same parameters."""
     settings = tour.Settings(T=10, steps=60)
-    data = tour.load_data("moons", settings.rng(0))
+    data = load_data("moons", settings.rng(0))
     states = list(tour.training(settings, data))
     assert len(states) == 60
     tour.save_model("half.npz", states[24], settings)
@@ -162,19 +165,20 @@ def test_bad_arguments_end_with_status_2_and_no_traceback(arguments, message):
 def test_bad_points_are_refused(text, message, elsewhere):
     (elsewhere / "points.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
-        tour.load_data("points.csv", np.random.default_rng(0))
+        load_data("points.csv", np.random.default_rng(0))
 
 
 def test_a_pickle_is_not_opened(elsewhere):
     np.save("points.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="points.npy"):
-        tour.load_data("points.npy", np.random.default_rng(0))
+        load_data("points.npy", np.random.default_rng(0))
     (elsewhere / "m.npz").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="checkpoint"):
         tour.load_model("m.npz")
 
 
-def test_show_prints_the_function_and_its_test(capsys):
+def test_show_prints_the_function_and_its_test(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)  # a checkout, wherever the package itself is installed
     assert cli.main(["show", "2.25"]) == 0
     out = capsys.readouterr().out
     assert "def q_posterior(" in out
@@ -182,6 +186,15 @@ def test_show_prints_the_function_and_its_test(capsys):
     assert cli.main(["show", "Thm", "2.2"]) == 0
     assert "def q_marginal(" in capsys.readouterr().out
     assert cli.main(["show", "99.9"]) == 1
+
+
+def test_show_names_the_test_outside_a_checkout(capsys, monkeypatch):
+    cite.entries()  # read before the folder is gone
+    monkeypatch.setattr(cite, "ROOT", Path("nowhere"))
+    assert cli.main(["show", "2.25"]) == 0
+    out = capsys.readouterr().out
+    assert "# tests/test_ddpm.py::test_q_posterior_is_bayes_rule" in out
+    assert "def test_q_posterior_is_bayes_rule(" not in out
 
 
 def test_toys_draws_them_all(elsewhere, capsys):

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "refdiff"
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
 vae ddpm ddim score langevin solvers sde brownian master fokker_planck
-metrics plots errata oracle cite tour cli __main__
+metrics plots errata oracle cite data tour cli __main__
 """
 ORDER = HOUSE.split()
 FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
@@ -84,6 +84,17 @@ def test_every_citation_parses_and_names_a_test_that_exists(entry):
 )
 def test_bad_citations_do_not_parse(item):
     assert not cite.ITEM.fullmatch(item)
+
+
+def test_public_signatures_are_annotated():
+    for entry in cite.entries():
+        (node,) = ast.parse(entry.code).body
+        if isinstance(node, ast.FunctionDef):
+            a = node.args
+            arguments = [*a.args, *a.kwonlyargs, *filter(None, [a.vararg, a.kwarg])]
+            bare = [x.arg for x in arguments if not (x.annotation or x.arg == "self")]
+            assert not bare, f"{entry.module}.{entry.name}: {bare}"
+            assert node.returns, f"{entry.module}.{entry.name}"
 
 
 def test_every_key_is_used():
