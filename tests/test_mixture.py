@@ -17,6 +17,7 @@ from support import (
 )
 
 from refdiff import mixture as mixture_module
+from refdiff import schedule
 from refdiff.mixture import Mixture, from_points
 from refdiff.toys import blobs, example_2_1
 
@@ -244,6 +245,40 @@ def test_mixture_agrees_with_50_digits(sigma, distance, light):
     _, sizes, largest = mp_mixture(exact(inputs))
     got = [float(m.logpdf(x)), *m.score(x)]
     assert_accurate(got, lambda v: mp_mixture(v)[0], exact(inputs), [largest, *sizes])
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("T", [1000, 10_000])
+@pytest.mark.parametrize("distance", [0.0, 40.0])
+def test_noised_score_agrees_with_50_digits_at_both_ends_of_a_schedule(T, distance):
+    """signal and noise of the table, at t = 1 and T: the route of every exact model."""
+    sched = schedule.linear(T)
+    for t in (1, T):
+        signal, noise = sched.signal[t], sched.noise[t]
+        m = Mixture(*K3)
+        x = signal * m.means[0] + distance * np.array([0.6, -0.8])
+
+        def noised(v):
+            signal, noise, out = v[0], v[1], v[2:4]
+            for k in range(4, len(v), 6):
+                w, m0, m1, a, b, c = v[k : k + 6]
+                a, b, c = (
+                    signal**2 * a + noise**2,
+                    signal**2 * b,
+                    signal**2 * c + noise**2,
+                )
+                out = [*out, w, signal * m0, signal * m1, a, b, c]
+            return out
+
+        inputs = [signal, noise, *x]
+        for w, mean, cov in zip(*K3, strict=True):
+            inputs += [w, *mean, cov[0][0], cov[0][1], cov[1][1]]
+        _, sizes, largest = mp_mixture(noised(exact(inputs)))
+        at_t = m.noised(signal, noise)
+        got = [float(at_t.logpdf(x)), *at_t.score(x)]
+        assert_accurate(
+            got, lambda v: mp_mixture(noised(v))[0], exact(inputs), [largest, *sizes]
+        )
 
 
 @pytest.mark.oracle
