@@ -5,11 +5,11 @@ they typically are at the sizes in use, and only a multiple of it is a finding.
 """
 
 from collections.abc import Callable
-from math import gamma, pi, sqrt
+from math import exp, lgamma, pi, sqrt
 
 import numpy as np
 
-from refdiff._check import Array, finite
+from refdiff._check import Array, finite, positive
 from refdiff.mixture import Mixture
 
 
@@ -63,7 +63,7 @@ def energy_distance(a: Array, b: Array, along: Array | None = None) -> float:
     x = np.take_along_axis(np.concatenate([a, b], axis=1), order, axis=1)
     step = np.where(order < a.shape[1], 1 / a.shape[1], -1 / b.shape[1])
     gap = np.cumsum(step, axis=1)[:, :-1]  # F - G between neighbours
-    c_d = sqrt(pi) * gamma((d + 1) / 2) / gamma(d / 2)
+    c_d = sqrt(pi) * exp(lgamma((d + 1) / 2) - lgamma(d / 2))
     return float(np.sqrt(c_d * 2 * (gap**2 * np.diff(x, axis=1)).sum(axis=1).mean()))
 
 
@@ -72,7 +72,11 @@ def _projected(a, b, along):
     a, b = finite(a=a, b=b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) * len(b):
         raise ValueError(f"samples must be (n, d), (m, d); got {a.shape}, {b.shape}")
-    along = directions(a.shape[1]) if along is None else along
+    along = directions(a.shape[1]) if along is None else np.asarray(along)
+    if along.ndim != 2 or along.shape[1] != a.shape[1]:
+        raise ValueError(f"along must be (k, {a.shape[1]}); got shape {along.shape}")
+    if not np.allclose(np.linalg.norm(along, axis=1), 1, atol=1e-9):
+        raise ValueError("along must hold unit vectors")
     return np.sort(along @ a.T, axis=1), np.sort(along @ b.T, axis=1), a.shape[1]
 
 
@@ -133,4 +137,5 @@ def noise_floor(
     Source: definition
     Test: test_metrics.py::test_noise_floor_falls_with_the_sample_size
     """
+    positive(pairs=pairs)
     return float(np.median([metric(draw(), draw()) for _ in range(pairs)]))

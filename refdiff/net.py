@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff._check import Array
+from refdiff._check import Array, positive
 
 BLOCK = 512  # rows evaluated at a time by `predict`
 
@@ -53,6 +53,9 @@ class MLP:
     frequencies: int = 16
     out: int | None = None
 
+    def __post_init__(self):
+        positive(T=self.T, **{f"width {i}": w for i, w in enumerate(self.widths)})
+
     @property
     def widths(self) -> tuple[int, ...]:
         """Widths of the layers, input and output included.
@@ -60,7 +63,8 @@ class MLP:
         Source: definition
         Test: test_net.py::test_views_cover_the_vector_and_share_its_memory
         """
-        return (self.d + 2 * self.frequencies, *self.hidden, self.out or self.d)
+        out = self.d if self.out is None else self.out
+        return (self.d + 2 * self.frequencies, *self.hidden, out)
 
     @property
     def size(self) -> int:
@@ -125,6 +129,10 @@ class MLP:
         """
         if x.ndim != 2 or x.shape[1] != self.d:
             raise ValueError(f"x must be (n, {self.d}); got shape {x.shape}")
+        if not np.isfinite(x).all():
+            raise ValueError("x must be finite")
+        if np.shape(t) not in ((), (1,), (len(x),)):
+            raise ValueError(f"t must be a number or ({len(x)},); got {np.shape(t)}")
         p, last = self.views(params), len(self.hidden)
         emb = self.embed(np.atleast_1d(t)).astype(params.dtype, copy=False)
         h = np.concatenate([x, np.broadcast_to(emb, (len(x), emb.shape[1]))], axis=1)
@@ -171,6 +179,9 @@ class MLP:
         Source: definition
         Test: test_net.py::test_jvp_is_the_derivative_along_a_direction
         """
+        if dx.shape != (len(cache.inputs[0]), self.d):
+            want = (len(cache.inputs[0]), self.d)
+            raise ValueError(f"dx must be {want}; got shape {dx.shape}")
         p, last = self.views(cache.params), len(self.hidden)
         dh = dx @ p["W0"][: self.d]
         for i in range(last):

@@ -34,6 +34,11 @@ def blobs(weights: np.ndarray, means: np.ndarray, std: np.ndarray) -> Mixture:
     Test: test_toys.py::test_tutorial_mixtures_have_their_numbers
     """
     means = np.asarray(means, float)
+    if means.ndim != 2 or np.shape(std) not in ((), (len(means),)):
+        raise ValueError(
+            f"means must be (K, d) and std a number or (K,); got shapes {means.shape} "
+            f"and {np.shape(std)}"
+        )
     std = np.broadcast_to(np.asarray(std, float), len(means))
     positive(std=std.min())
     covs = std[:, None, None] ** 2 * np.eye(means.shape[1])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refdiff._check import Array, positive
+from refdiff._check import Array, generator, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def adam_step(
     """
     m = b1 * m + (1 - b1) * grad
     v = b2 * v + (1 - b2) * grad**2
-    lr = float(lr)  # a NumPy double would make float32 parameters double
+    lr, step = float(lr), int(step)  # NumPy doubles would make float32 double
     m_hat, v_hat = m / (1 - b1**step), v / (1 - b2**step)
     return params - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
 
@@ -88,6 +88,7 @@ def start(params: Array, rng: np.random.Generator) -> State:
     Source: definition
     Test: test_train.py::test_resuming_from_any_state_is_exact
     """
+    generator(rng)
     zero = np.zeros_like(params)
     return State(0, float("nan"), params, params, zero, zero, rng.bit_generator.state)
 
@@ -122,9 +123,18 @@ def _fit(loss_grad, state, rate, ema_decay):
         loss, grad = loss_grad(state.params, rng)
         if not np.isfinite(loss):
             raise FloatingPointError(f"loss is {loss} at step {step}")
+        if grad.shape != state.params.shape:
+            raise ValueError(
+                f"the gradient must be {state.params.shape}; got shape {grad.shape}"
+            )
         if not np.isfinite(grad).all():
             raise FloatingPointError(f"the gradient is not finite at step {step}")
-        params, m, v = adam_step(state.params, grad, state.m, state.v, step, rate(step))
+        lr = rate(step)
+        if not (np.isfinite(lr) and lr >= 0):
+            raise ValueError(
+                f"lr must be finite and at least 0; got {lr} at step {step}"
+            )
+        params, m, v = adam_step(state.params, grad, state.m, state.v, step, lr)
         ema = ema_step(state.ema, params, step, ema_decay)
         state = State(step, float(loss), params, ema, m, v, rng.bit_generator.state)
         yield state
@@ -136,6 +146,9 @@ def restore(rng_state: dict) -> np.random.Generator:
     Source: definition
     Test: test_train.py::test_resuming_from_any_state_is_exact
     """
+    kinds = {"PCG64", "PCG64DXSM", "Philox", "SFC64", "MT19937"}
+    if rng_state["bit_generator"] not in kinds:
+        raise ValueError(f"unknown bit generator {rng_state['bit_generator']!r}")
     rng = np.random.Generator(getattr(np.random, rng_state["bit_generator"])())
     rng.bit_generator.state = rng_state
     return rng

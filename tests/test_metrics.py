@@ -440,3 +440,14 @@ def test_an_entropy_that_does_not_settle_is_refused():
         expected_logpdf(m, rtol=1e-300)
     one, two = str(caught.value).split(": ")[1].split(" at ")[0].split(" and ")
     assert float(one) != float(two)
+
+
+def test_directions_that_are_no_unit_vectors_are_refused():
+    a, b = np.zeros((3, 2)), np.ones((3, 2))
+    for metric in (sliced_w2, energy_distance):
+        with pytest.raises(ValueError, match="unit vectors"):
+            metric(a, b, [[5.0, 0.0]])
+        with pytest.raises(ValueError, match=r"along must be \(k, 2\)"):
+            metric(a, b, [[1.0]])
+    with pytest.raises(ValueError, match="pairs must be"):
+        noise_floor(sliced_w2, lambda: a, pairs=0)

@@ -323,3 +323,19 @@ def test_bad_shapes_are_refused_by_name():
             net.backward(cache, bad)
     with pytest.raises(ValueError):
         net.forward(params, x, t[:-1])
+
+
+def test_bad_values_are_refused_by_name():
+    with pytest.raises(ValueError, match="T must be"):
+        MLP(2, 0.0)
+    with pytest.raises(ValueError, match="width 1 must be"):
+        MLP(2, 1.0, (0,))
+    net = MLP(2, 10, (4,), 1)
+    params, x = np.zeros(net.size), np.zeros((3, 2))
+    with pytest.raises(ValueError, match="x must be finite"):
+        net.forward(params, x * np.nan, 1)
+    with pytest.raises(ValueError, match="t must be a number"):
+        net.forward(params, x, np.ones(2))
+    _, cache = net.forward(params, x, 1)
+    with pytest.raises(ValueError, match="dx must be"):
+        net.jvp(cache, np.zeros(2))

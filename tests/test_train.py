@@ -475,3 +475,28 @@ def test_the_caller_decides_when_to_stop():
     next(states)
     assert len(calls) == 1
     states.close()
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    """(n, 1) would broadcast the parameters to (n, n)."""
+    run = fit(lambda params, rng: (1.0, params[:, None]), begin())
+    with pytest.raises(ValueError, match="the gradient must be"):
+        next(run)
+
+
+def test_a_learning_rate_that_is_not_finite_is_refused_when_it_comes():
+    rates = {1: 0.1, 2: float("nan")}
+    run = fit(lambda params, rng: (1.0, params), begin(), lr=rates.get)
+    next(run)
+    with pytest.raises(ValueError, match="lr must be finite.* at step 2"):
+        next(run)
+
+
+def test_a_checkpoint_names_only_bit_generators():
+    with pytest.raises(ValueError, match="unknown bit generator 'seed'"):
+        restore({"bit_generator": "seed"})
+
+
+def test_a_run_needs_a_generator():
+    with pytest.raises(TypeError, match="rng must be"):
+        start(np.zeros(3), 0)
