@@ -1,9 +1,11 @@
 """The command line: `refdiff`, which is `refdiff tour`, and its companions."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -12,12 +14,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; exit status 0, 2 for bad arguments, 130 for Ctrl-C."""
     parser = _parser()
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"tour", "show", "toys", "figures"}
-    if not any(a in commands or a in ("-h", "--help", "--version") for a in argv[:1]):
-        argv = ["tour", *argv]
+    if not argv or (
+        argv[0][0:1] == "-" and argv[0] not in ("-h", "--help", "--version")
+    ):
+        argv = ["tour", *argv]  # `refdiff --data rings` is `refdiff tour --data rings`
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments) or 0
+    except BrokenPipeError:  # `refdiff show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except FloatingPointError as error:
+        print(f"refdiff: {error}: try a smaller --lr", file=sys.stderr)
+        return 2
     except (ValueError, TypeError, OSError) as error:
         print(f"refdiff: {error}", file=sys.stderr)
         return 2
@@ -38,18 +47,24 @@ def _parser():
     tour = commands.add_parser(
         "tour",
         help="train a model on 2-D data, sample, and compare with the exact truth",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = tour.add_argument
-    add("--data", default="moons", help="a toy (see `refdiff toys`), a .csv or a .npy")
-    add("--T", type=_at_least(2), default=100, help="diffusion steps, cosine schedule")
-    add("--steps", type=_at_least(1), default=4000, help="training steps")
-    add("--batch", type=_at_least(1), default=256, help="points in a training step")
-    add("--lr", type=float, default=5e-3, help="learning rate at the start")
-    add("--samples", type=_at_least(100), default=10_000, help="points to sample")
-    add("--seed", type=_at_least(0), default=0, help="decides every random number")
+    add("--data", help="a toy (see `refdiff toys`), a .csv or a .npy (moons)")
+    add("--T", type=_at_least(2), help="diffusion steps, cosine schedule (100)")
+    add("--steps", type=_at_least(1), help="training steps (4000)")
+    add("--batch", type=_at_least(1), help="points in a training step (256)")
+    add("--lr", type=float, help="learning rate at the start (0.005)")
+    add(
+        "--samples",
+        type=_at_least(100),
+        default=10_000,
+        help="points to sample (10000)",
+    )
+    add("--seed", type=_at_least(0), help="decides every random number (0)")
     add("--save", metavar="FILE", help="write the trained model (.npz)")
-    add("--load", metavar="FILE", help="go on from a saved model, with its settings")
+    add(
+        "--load", metavar="FILE", help="go on from a saved model; --steps may be raised"
+    )
     add("--points", metavar="FILE", help="write the learned samples (.npy, data units)")
     add("--out", default="refdiff-tour.png", metavar="FILE", help="the picture")
     add("--quiet", action="store_true", help="no progress on stderr")
@@ -79,17 +94,27 @@ def _at_least(low):
 
 def _tour(arguments):
     """Train, sample, compare, print and draw."""
+    # Matrices this small lose more by waiting for threads than they gain; this must be
+    # said before NumPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from refdiff import tour
     from refdiff.data import load_data
 
-    names = ("data", "T", "steps", "batch", "lr", "seed")
-    settings = tour.Settings(**{name: getattr(arguments, name) for name in names})
-    state = None
+    for target in (arguments.out, arguments.save, arguments.points):
+        if target and (
+            Path(target).is_dir() or not Path(target).resolve().parent.is_dir()
+        ):
+            raise ValueError(f"{target}: is a folder, or its folder does not exist")
+    state, settings = None, tour.Settings()
+    given = {name: getattr(arguments, name) for name in asdict(settings)}
+    given = {name: value for name, value in given.items() if value is not None}
     if arguments.load:
         state, settings = tour.load_model(arguments.load)
-    for target in (arguments.out, arguments.save, arguments.points):
-        if target and not Path(target).resolve().parent.is_dir():
-            raise ValueError(f"{target}: its folder does not exist")
+        for name in given.keys() - {"steps"}:
+            if given[name] != getattr(settings, name):
+                was = getattr(settings, name)
+                raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
+    settings = replace(settings, **given)
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
     state = _train(tour, settings, data, state, arguments)
@@ -182,7 +207,10 @@ def _show(arguments):
     for entry in found:
         print(f"# {entry.module}, line {entry.line}\n{entry.code}\n")
         test = cite.code_of_test(entry.test)
-        print(f"# tests/{entry.test}" + (f"\n{test}\n" if test else "\n"))
+        print(
+            f"# tests/{entry.test}"
+            + (f"\n{test}\n" if test else " (its text is in a checkout)\n")
+        )
     return 0
 
 

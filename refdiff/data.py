@@ -43,9 +43,11 @@ def load_data(name: str, rng: np.random.Generator) -> Data:
         return Data(name, law.sample, law, shift, scale, note)
     points = _read(name)
     n = len(points)
+    if not np.ptp(points, axis=0).any():
+        raise ValueError(f"--data {name}: all {n} points are the same")
+    if np.abs(points).max() > 1e100:
+        raise ValueError(f"--data {name}: coordinates must be below 1e100 in size")
     shift, scale = points.mean(axis=0), float(np.sqrt(points.var(axis=0).mean()))
-    if scale == 0:
-        raise ValueError(f"{name}: all {n} points are the same")
     points = (points - shift) / scale
     few = points[np.sort(rng.choice(n, min(n, MOST_POINTS), replace=False))]
     note = (
@@ -67,17 +69,14 @@ def _read(path):
     if not Path(path).is_file():
         known = ", ".join(toys.TOYS)
         raise ValueError(f"--data {path} is neither a file nor a toy; toys: {known}")
-    try:
-        if Path(path).suffix == ".npy":
-            points = np.load(path, allow_pickle=False)
-        else:
-            text = Path(path).read_text(encoding="utf-8-sig")
-            rows = [r.replace(",", " ").split() for r in text.splitlines() if r.strip()]
-            rows = rows[1:] if rows and not _is_number(rows[0][0]) else rows  # a header
-            points = np.array([[float(cell) for cell in row] for row in rows])
-        (points,) = finite(points=points)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"--data {path}: {error}") from error
+    if Path(path).suffix == ".npy":
+        try:
+            (points,) = finite(points=np.load(path, allow_pickle=False))
+        except (ValueError, TypeError, EOFError) as error:
+            raise ValueError(f"--data {path}: not an array of numbers") from error
+        points = points[:, None] if points.ndim == 1 else points
+    else:
+        points = _read_text(path)
     if points.ndim != 2 or points.shape[1] not in (1, 2) or len(points) < 2:
         raise ValueError(
             f"--data {path}: points must be (n, 2) or (n, 1) with n >= 2; "
@@ -86,9 +85,29 @@ def _read(path):
     return points.astype(float)
 
 
-def _is_number(cell):
+def _read_text(path):
+    """One point a line, cells apart by commas, semicolons or blanks; # and a header are
+    passed over.
+    """
     try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--data {path}: not a text file in UTF-8") from error
+    points = []
+    for k, line in enumerate(lines, 1):
+        cells = line.replace(",", " ").replace(";", " ").replace('"', " ").split()
+        if not cells or cells[0].startswith("#"):
+            continue
+        try:
+            point = [float(cell) for cell in cells]
+        except ValueError:
+            if not points:
+                continue  # a header
+            raise ValueError(f"--data {path}, line {k}: not numbers: {line}") from None
+        if not np.isfinite(point).all():
+            raise ValueError(f"--data {path}, line {k}: must be finite: {line}")
+        if points and len(point) != len(points[0]):
+            expected = len(points[0])
+            raise ValueError(f"--data {path}, line {k}: not {expected} numbers: {line}")
+        points.append(point)
+    return np.array(points)

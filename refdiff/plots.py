@@ -88,7 +88,7 @@ def paths(ax: Axes, path: Array, box: float, title: str, color: str) -> None:
         ax.set_xlabel("t")
         ax.set_ylabel("x")
         return
-    few = path[:, :10]  # more would hide one another
+    few = path[:, :6]  # more would hide one another
     ax.plot(few[:, :, 0], few[:, :, 1], lw=0.9, alpha=0.7)
     ax.plot(*few[0].T, ".", ms=7, color="black", label="$x_T$")
     ax.plot(*few[-1].T, ".", ms=9, color=color, label="$x_0$")

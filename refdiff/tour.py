@@ -209,5 +209,5 @@ def _draw_score(plots, ax, settings, data, params):
     level = schedule.cosine(settings.T).level(t)
     model = learned_model(settings, data, params)
     law = data.exact.noised(level.signal, level.noise)
-    title = f"learned score at t = {t}" + " over exact density" * (law.d == 2)
+    title = f"learned score at t = {t}"
     plots.field(ax, lambda x: model(x, level), law, BOX, title, plots.LEARNED)

@@ -184,7 +184,7 @@ def load(path: str | Path) -> tuple[State, dict[str, str]]:
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} is not a refdiff checkpoint ({error})") from error
+        raise ValueError(f"{path} is not a refdiff checkpoint") from error
     return state, extra
 
 

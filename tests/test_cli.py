@@ -142,6 +142,9 @@ def test_progress_is_plain_lines_where_stderr_is_no_terminal():
         (["show", "two"], "a place is"),
         (["figures"], "is it a checkout"),
         (["--bogus"], "unrecognized"),
+        (["tuor"], "invalid choice: 'tuor'"),
+        (["--out", "."], "is a folder"),
+        (["--lr", "1e30", "--steps", "9", "--quiet"], "try a smaller --lr"),
     ],
 )
 def test_bad_arguments_end_with_status_2_and_no_traceback(arguments, message):
@@ -154,11 +157,13 @@ def test_bad_arguments_end_with_status_2_and_no_traceback(arguments, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x,y\n1,2\n3\n", "points.csv"),
+        ("x,y\n1,2\n3\n", "line 3: not 2 numbers: 3"),
+        ("1;2\n3;a\n", "line 2: not numbers: 3;a"),
         ("1,2,3\n4,5,6\n", r"\(n, 2\)"),
         ("1,2\n", "n >= 2"),
-        ("1,nan\n2,3\n", "finite"),
-        ("1,2\n1,2\n", "all 2 points are the same"),
+        ("1,nan\n2,3\n", "line 1: must be finite"),
+        ("1.1,2.3\n" * 50, "all 50 points are the same"),
+        ("1,1e200\n2,3\n", "below 1e100"),
         ("", "points must be"),
     ],
 )
@@ -186,6 +191,33 @@ def test_show_prints_the_function_and_its_test(capsys, monkeypatch):
     assert cli.main(["show", "Thm", "2.2"]) == 0
     assert "def q_marginal(" in capsys.readouterr().out
     assert cli.main(["show", "99.9"]) == 1
+
+
+def test_settings_that_contradict_a_saved_model_are_refused(capsys):
+    settings = tour.Settings(T=10, steps=20)
+    *_, state = tour.training(settings, load_data("moons", settings.rng(0)))
+    tour.save_model("m.npz", state, settings)
+    assert cli.main(["--load", "m.npz", "--data", "rings"]) == 2
+    assert "--data: m.npz was trained with moons" in capsys.readouterr().err
+    more = ["--steps", "30", "--samples", "200", "--quiet", "--save", "n.npz"]
+    assert cli.main(["--load", "m.npz", *more]) == 0
+    assert tour.load_model("n.npz")[0].step == 30
+
+
+def test_text_files_may_have_comments_semicolons_and_a_header(elsewhere):
+    (elsewhere / "p.csv").write_text('# two\n"x";"y"\n1;2\n\n3;4\n')
+    found = load_data("p.csv", np.random.default_rng(0))
+    points = found.exact.means * found.scale + found.shift
+    np.testing.assert_allclose(np.sort(points, axis=0), [[1, 2], [3, 4]], rtol=1e-14)
+
+
+def test_show_into_a_closed_pipe_ends_quietly():
+    command = f"{sys.executable} -m refdiff show | head -1"
+    result = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=False
+    )
+    assert "tutorial" in result.stdout
+    assert result.stderr == ""
 
 
 def test_show_names_the_test_outside_a_checkout(capsys, monkeypatch):
