@@ -45,7 +45,9 @@ LOCATOR = (
     rf"(?:(?:Thm|Def|Ex|Fig|Table|Algorithm) {NUMBER}"
     rf"|\({NUMBER}\)(?:-\({NUMBER}\))?|{NUMBER}|[A-Z]\b)"
 )
-ITEM = re.compile(rf"({'|'.join(KEYS)}) {LOCATOR}(?:(?:,| and) {LOCATOR})*(?: .*)?")
+ITEM = re.compile(
+    rf"({'|'.join(KEYS)}) (?:{LOCATOR}(?:(?:,| and) {LOCATOR})*(?: .*)?|for .+)"
+)
 NAMED = re.compile(r"(Thm|Def|Ex|Fig|Algorithm) (\d+\.\d+)")
 EQUATION = re.compile(r"\((\d+)\.(\d+)\)(?:-\((\d+)\.(\d+)\))?")
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from refdiff._check import Array
-from refdiff.chain import Chain, tabulate
+from refdiff.chain import Chain
 from refdiff.net import MLP
+from refdiff.probe import tabulate
 from refdiff.schedule import Schedule
 from refdiff.targets import eps_from_score
 
@@ -96,8 +97,8 @@ def mu_from_eps(xt: Array, t: int | Array, eps: Array, sched: Schedule) -> Array
     Test: test_ddpm.py::test_mean_from_eps_is_the_posterior_mean
     """
     now = sched.at(t, first=1)
-    if (now.alpha == 0).any():
-        raise ValueError(f"eps says nothing of x_prev where alpha[t] = 0 (t={t})")
+    if (now.signal == 0).any():
+        raise ValueError(f"eps says nothing of x_prev where alpha_bar[t] = 0 (t={t})")
     return (xt - now.beta / now.noise * eps) / np.sqrt(now.alpha)
 
 
@@ -132,6 +133,7 @@ def ddpm_chain(sched: Schedule, step: Callable = ddpm_step) -> Chain:
     """Return the ancestral sampler as a Chain, from t = T down to 1.
 
     step: ddpm_step or ddpm_step_beta
+    ValueError if alpha_bar reaches 0: no eps leads back from there.
     Source: Chan v3 (2.52); Ho20 Algorithm 2
     Test: test_ddpm.py::test_law_of_the_chain_is_the_exact_recursion
     """
@@ -173,10 +175,12 @@ def eps_loss(
 
     loss = (1/n) sum_n ||eps_hat(x_t, t) - eps||^2,  x_t = signal x0 + noise eps
     params (size,), x0 and eps (n, d), t (n,) in 1..T  ->  loss, gradient (size,)
-    ValueError if t is outside 1..T.
+    ValueError if t is outside 1..T or the batch is empty.
     Source: Chan v3 2.5 training box; Ho20 (14)
     Test: test_ddpm.py::test_eps_loss_gradient
     """
+    if not len(x0):
+        raise ValueError("x0 must hold at least one point")
     sched.at(t, first=1)
     xt = q_sample(x0, t, eps, sched).astype(params.dtype, copy=False)
     eps_hat, cache = net.forward(params, xt, sched.label[t])

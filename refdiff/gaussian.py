@@ -18,16 +18,18 @@ def cholesky(cov: Array) -> Array:
     A pivot L[i,i]^2 / cov[i,i] is the share of coordinate i's variance that the
     coordinates before it do not explain; below 1e-14 rounding has eaten it.
     cov (..., d, d)  ->  (..., d, d)
-    ValueError if a covariance is singular to working precision.
+    ValueError if a covariance is not symmetric, or is singular to working precision.
     Source: definition
     Test: test_gaussian.py::test_singular_covariances_are_refused
     """
+    if not np.allclose(cov, np.swapaxes(cov, -2, -1), rtol=1e-12, atol=0):
+        raise ValueError("cov must be symmetric")
     try:
         L = np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
         L = np.zeros_like(cov)
     pivot = np.diagonal(L, axis1=-2, axis2=-1)
-    if (pivot**2 <= 1e-14 * np.diagonal(cov, axis1=-2, axis2=-1)).any():
+    if not (pivot**2 > 1e-14 * np.abs(np.diagonal(cov, axis1=-2, axis2=-1))).all():
         raise ValueError(
             "cov must be positive definite; a pivot is below 1e-14 of its variance "
             "(a mixture with singular covariances has a density once it is noised)"
@@ -129,6 +131,7 @@ def condition(
     Test: test_gaussian.py::test_condition_is_bayes_rule_on_a_grid
     """
     mean, cov, value = finite(mean=mean, cov=cov, value=value)
+    observed = np.arange(len(mean))[observed]  # negative indices and masks as well
     others = np.setdiff1d(np.arange(len(mean)), observed)
     L = cholesky(cov[np.ix_(observed, observed)])
     gain = unwhiten(L, whiten(L, cov[np.ix_(others, observed)]))

@@ -35,7 +35,7 @@ def sliced_w2(a: Array, b: Array, along: Array | None = None) -> float:
     Q the quantile functions of the projections on u
     a (n, d), b (m, d), along (k, d) unit vectors (d > 2: required)  ->  units of x
     ValueError if the samples are empty, not finite or of different dimensions.
-    Source: Bonneel15 (5)
+    Source: Bonneel15 for sliced distances
     Test: test_metrics.py::test_sliced_w2_of_gaussians_is_closed_form
     """
     a, b, _ = _projected(a, b, along)
@@ -52,10 +52,11 @@ def energy_distance(a: Array, b: Array, along: Array | None = None) -> float:
 
     D^2 = 2 E|X-Y| - E|X-X'| - E|Y-Y'| = c_d mean_u 2 integral (F_u - G_u)^2,
     c_d = sqrt(pi) Gamma((d+1)/2) / Gamma(d/2), F_u and G_u the distribution functions
-    of the projections on u; exact in 1-D, in 2-D up to 1/m^2 for m directions
+    of the projections on u; exact in 1-D. With m directions in 2-D it is the energy
+    distance of a polygonal norm, within 0.9/m^2 of the Euclidean one.
     a (n, d), b (m, d), along (k, d) unit vectors (d > 2: required)  ->  sqrt(units of x)
     ValueError if the samples are empty, not finite or of different dimensions.
-    Source: Szekely13 (2.5) for the distance
+    Source: Szekely13 for the energy distance
     Test: test_metrics.py::test_energy_distance_is_the_mean_over_all_pairs
     """
     a, b, d = _projected(a, b, along)
@@ -84,14 +85,18 @@ def expected_logpdf(mixture: Mixture, rtol: float = 1e-6) -> float:
     """Expectation of log p(x) for x ~ p: minus the mixture's entropy, in nats.
 
     sum_k weights[k] E log p(means[k] + R_k z), by the trapezoid rule over 9 standard
-    deviations of z, whose nodes are doubled until the sum is stable to rtol
+    deviations of z, whose nodes are doubled until the sum is stable to rtol, and lie
+    closer than the narrowest deviation inside the widest component
     ValueError for d > 2; ArithmeticError if 2^17 nodes in all do not settle it.
     Source: definition
     Test: test_metrics.py::test_expected_logpdf_is_minus_the_entropy
     """
     if mixture.d > 2:
         raise ValueError(f"quadrature is built in for d = 1 and 2; got d = {mixture.d}")
-    value, m = np.inf, 16
+    if not mixture.has_density:
+        raise ValueError("a mixture with singular covariances has no density")
+    std = np.sqrt(np.linalg.eigvalsh(mixture.covs))
+    value, m = np.inf, 16 * round(np.ceil(max(1, std.max() / std.min() / 2)))
     while (2 * m) ** mixture.d <= 2**17:
         m *= 2
         z = np.linspace(-9, 9, m)
@@ -102,7 +107,7 @@ def expected_logpdf(mixture: Mixture, rtol: float = 1e-6) -> float:
         last, value = value, mixture.weights @ (mixture.logpdf(x) @ w)
         if abs(value - last) <= rtol * max(1, abs(value)):
             return float(value)
-    raise ArithmeticError(f"not settled: {last} and {value} at {m // 2} and {m} nodes")
+    raise ArithmeticError(f"E log p is not settled at {m} nodes a dimension: {value}")
 
 
 def logpdf_gap(x: Array, mixture: Mixture) -> float:

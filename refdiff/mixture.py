@@ -33,9 +33,8 @@ class Mixture:
     covs: Array
 
     def __post_init__(self):
-        weights, means, covs = finite(
-            weights=self.weights, means=self.means, covs=self.covs
-        )
+        given = finite(weights=self.weights, means=self.means, covs=self.covs)
+        weights, means, covs = (array.astype(float) for array in given)
         if means.ndim != 2 or 0 in means.shape:
             raise ValueError(f"means must be (K, d); got shape {means.shape}")
         K, d = means.shape
@@ -55,7 +54,6 @@ class Mixture:
         if (skew > 1e-12 * scale).any() or (lowest < -1e-12 * scale).any():
             raise ValueError("covs must be symmetric and positive semidefinite")
         for name, array in (("weights", weights), ("means", means), ("covs", covs)):
-            array = np.array(array, dtype=float)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
@@ -257,7 +255,9 @@ def from_points(points: Array) -> Mixture:
     Test: test_mixture.py::test_a_data_set_is_the_mixture_of_its_points
     """
     (points,) = finite(points=points)
-    n, d = np.atleast_2d(points).shape
+    if points.ndim != 2 or not points.size:
+        raise ValueError(f"points must be (n, d); got shape {points.shape}")
+    n, d = points.shape
     return Mixture(np.full(n, 1 / n), points, np.zeros((n, d, d)))
 
 

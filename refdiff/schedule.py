@@ -40,7 +40,7 @@ class Schedule:
     signal[t] = sqrt(alpha_bar[t]);  noise2[t] = noise[t]^2 = 1 - alpha_bar[t],
     by its own recursion alpha noise2 + beta, so that nothing is lost near t = 0
     label[t] is the time a network is told (t itself, unless respaced).
-    Source: Chan v3 Def 2.1, Thm 2.2; Ho20 (2)-(4)
+    Source: Chan v3 Def 2.1, Thm 2.2; Ho20 (2), (4)
     Test: test_schedule.py::test_tables_agree_with_50_digits
     """
 
@@ -65,7 +65,7 @@ class Schedule:
     def snr(self) -> Array:
         """Signal-to-noise ratio alpha_bar / (1 - alpha_bar), (T+1,), infinite at t = 0.
 
-        Source: Kingma21 (3)
+        Source: Kingma21 for the signal-to-noise ratio
         Test: test_schedule.py::test_snr_weights_are_half_the_snr_difference
         """
         with np.errstate(divide="ignore"):
@@ -93,6 +93,7 @@ class Schedule:
         Source: definition
         Test: test_schedule.py::test_respacing_a_respaced_schedule_keeps_the_first_labels
         """
+        self.at(t)
         return Level(float(self.signal[t]), float(self.noise[t]), float(self.label[t]))
 
     def respace(self, times: Array) -> "Schedule":
@@ -108,6 +109,7 @@ class Schedule:
         times = np.asarray(times)
         if times.dtype.kind not in "iu" or times.ndim != 1 or not times.size:
             raise ValueError(f"times must be a list of integers; got {times!r}")
+        times = times.astype(int)
         if times[0] < 1 or times[-1] > self.T or (np.diff(times) < 1).any():
             raise ValueError(f"times must increase within 1..{self.T}; got {times}")
         blocks = np.split(np.arange(1, times[-1] + 1), times[:-1])
@@ -145,6 +147,7 @@ def _tables(alpha, beta, label=None):
 def _table(name, values):
     """Check a user's table of T entries, each strictly between 0 and 1."""
     (values,) = finite(**{name: values})
+    values = values.astype(float)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"{name} must be (T,) with T >= 1; got shape {values.shape}")
     bad = np.flatnonzero((values <= 0) | (values >= 1))
@@ -236,11 +239,13 @@ def cosine(T: int, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
     """
     if not (np.isfinite(s) and s >= 0 and 0 < beta_max < 1):
         raise ValueError(f"s must be >= 0 and beta_max in (0, 1); got {s}, {beta_max}")
-    unit = np.pi / 2 / (1 + s) / _length(T)
-    w = np.arange(T, -1, -1) * unit
-    now, before = w[1:], w[:-1]
+    unit, t = np.pi / 2 / (1 + s) / _length(T), np.arange(1, T + 1)
+    now, before = (T - t) * unit, (T - t + 1) * unit
+    total = np.minimum(
+        before + now, (2 * t - 1 + 2 * s * T) * unit
+    )  # they add up to pi
     alpha = (np.sin(now) / np.sin(before)) ** 2
-    beta = np.sin(before + now) * np.sin(unit) / np.sin(before) ** 2
+    beta = np.sin(total) * np.sin(unit) / np.sin(before) ** 2
     capped = beta > beta_max
     return _tables(
         np.where(capped, 1 - beta_max, alpha), np.where(capped, beta_max, beta)
@@ -248,7 +253,7 @@ def cosine(T: int, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
 
 
 def leading(T: int, N: int) -> Array:
-    """N times from 1 upwards in steps of T // N: 1, 1 + T//N, ...; T itself is not visited.
+    """N times from 1 upwards in steps of T // N, which do not reach T unless N = T.
 
     t_i = 1 + (i-1) (T // N)
     -> (N,) increasing ints
@@ -259,20 +264,20 @@ def leading(T: int, N: int) -> Array:
 
 
 def trailing(T: int, N: int) -> Array:
-    """N times from T downwards in steps of T / N, rounded; t = 1 is not visited.
+    """N times from T downwards in steps of T / N, which reach 1 only for T / N < 1.5.
 
-    t_i = round(T i / N)
+    t_i = round(T i / N), halves to the even number
     -> (N,) increasing ints
     Source: Lin24 Table 2
     Test: test_schedule.py::test_spacings_reproduce_published_lists
     """
-    return np.round(np.arange(T, 0, -T / _steps(T, N))[:N]).astype(int)[::-1]
+    return np.round(T * np.arange(1, _steps(T, N) + 1) / N).astype(int)
 
 
 def linspace(T: int, N: int) -> Array:
     """N times from 1 to T, evenly spaced and rounded; N = 1 gives t = 1.
 
-    t_i = round(1 + (i-1) (T-1) / (N-1))
+    t_i = 1 + round((i-1) (T-1) / (N-1)), halves to the even number
     -> (N,) increasing ints
     Source: Lin24 Table 2
     Test: test_schedule.py::test_spacings_reproduce_published_lists

@@ -144,7 +144,7 @@ def eps_model(eps_hat: Network) -> Model:
     """Model for `Chain.run` from a network eps_hat(x, t).
 
     -> model(x, level), the score; ValueError at signal = 0, where eps leaves x0 unknown
-    Source: Lin24 3.3 for the refusal
+    Source: Lin24 3.2 for the refusal
     Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
@@ -162,7 +162,7 @@ def x0_model(x0_hat: Network) -> Model:
     """Model for `Chain.run` from a network x0_hat(x, t).
 
     -> model(x, level): the score, and x0_hat itself at signal = 0
-    Source: Lin24 3.3
+    Source: Lin24 3.2
     Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
@@ -177,7 +177,7 @@ def v_model(v_hat: Network) -> Model:
     """Model for `Chain.run` from a network v_hat(x, t).
 
     -> model(x, level): the score, and x0_hat = -v_hat / noise at signal = 0
-    Source: Salimans22 D; Lin24 3.3
+    Source: Salimans22 D; Lin24 3.2
     Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 
@@ -193,7 +193,7 @@ def score_model(score_hat: Network) -> Model:
     """Model for `Chain.run` from a network score_hat(x, t).
 
     -> model(x, level), the score; ValueError at signal = 0, where it leaves x0 unknown
-    Source: Lin24 3.3 for the refusal
+    Source: Lin24 3.2 for the refusal
     Test: test_targets.py::test_models_at_zero_signal_return_x0_or_refuse
     """
 

@@ -90,7 +90,7 @@ def rings() -> Mixture:
 
 
 def spiral() -> Mixture:
-    """Two arms of an Archimedean spiral, one turn and a half, 32 Gaussians each.
+    """Two arms of an Archimedean spiral, from 1/3 of a turn to 3/2, 32 Gaussians each.
 
     Source: definition
     Test: test_toys.py::test_toys_are_in_standard_units

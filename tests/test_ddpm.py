@@ -370,3 +370,37 @@ def test_times_outside_the_schedule_are_refused():
         for t in (0, -1, 51):
             with pytest.raises(ValueError, match=rf"1\.\.50; got {t}"):
                 call(t)
+
+
+@pytest.mark.control
+def test_no_eps_leads_back_from_where_alpha_bar_has_vanished():
+    """alpha_bar underflows to 0 although no alpha is 0."""
+    sched = schedule.from_alpha([0.5, 1e-200, 1e-200])
+    assert sched.alpha_bar[3] == 0
+    with pytest.raises(ValueError, match=r"alpha_bar\[t\] = 0"):
+        mu_from_eps(XT, 3, XT, sched)
+    with pytest.raises(ValueError, match=r"alpha_bar\[t\] = 0"):
+        ddpm_chain(sched)
+
+
+def test_an_empty_batch_has_no_loss():
+    net, none = MLP(2, 50, (4,), 1), np.zeros((0, 2))
+    with pytest.raises(ValueError, match="at least one point"):
+        eps_loss(np.zeros(net.size), net, none, np.zeros(0, int), none, SCHEDULES[2])
+
+
+def test_eps_loss_tells_the_network_the_label_and_keeps_its_precision():
+    """On a respaced schedule the network is asked at the times it visits."""
+    asked = []
+
+    class Spy(MLP):
+        def forward(self, params, x, t):
+            asked.append((x.dtype, list(t)))
+            return super().forward(params, x, t)
+
+    net, sched = Spy(2, 100, (4,), 1), schedule.linear(100).respace([10, 50, 100])
+    x0 = np.ones((3, 2))
+    params = net.init(np.random.default_rng(0), np.float32)
+    _, gradient = eps_loss(params, net, x0, np.array([1, 2, 3]), x0, sched)
+    assert asked == [(np.float32, [10, 50, 100])]
+    assert gradient.dtype == np.float32

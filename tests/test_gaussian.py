@@ -143,6 +143,10 @@ def test_singular_covariances_are_refused():
         gaussian.logpdf(np.zeros(2), np.zeros(2), singular)
     with pytest.raises(ValueError, match="positive definite"):
         gaussian.logpdf(np.zeros(2), np.zeros(2), singular + 1e-16 * np.eye(2))
+    with pytest.raises(ValueError, match="positive definite"):
+        gaussian.logpdf(np.zeros(2), np.zeros(2), -np.eye(2))
+    with pytest.raises(ValueError, match="symmetric"):
+        gaussian.kl(np.zeros(2), np.array([[1, 0.9], [0, 1]]), np.zeros(2), np.eye(2))
     wide = np.diag([1e16, 1e-16])  # badly scaled, but not singular
     assert np.isfinite(gaussian.logpdf(np.zeros(2), np.zeros(2), wide))
 
@@ -153,3 +157,32 @@ def test_what_is_not_finite_is_refused_by_name(bad):
         gaussian.logpdf(np.zeros(1), np.array([bad]), np.eye(1))
     with pytest.raises(TypeError, match="x must be real"):
         gaussian.logpdf(np.array(["a"]), np.zeros(1), np.eye(1))
+
+
+def test_the_observed_may_be_counted_from_the_end_or_masked():
+    cov = np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 3.0]])
+    want = gaussian.condition(POINT, cov, [2], np.ones(1))
+    for observed in ([-1], [False, False, True]):
+        for a, b in zip(
+            gaussian.condition(POINT, cov, observed, np.ones(1)), want, strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_every_door_refuses_what_is_not_finite():
+    zero, one, bad = np.zeros(1), np.eye(1), np.full(1, np.nan)
+    for call, name in (
+        (lambda: gaussian.kl(zero, one, bad, one), "mean1"),
+        (lambda: gaussian.marginal(one, bad, zero, one, one), "b"),
+        (lambda: gaussian.condition(zero, one, [0], bad), "value"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be finite"):
+            call()
+
+
+def test_nearly_singular_is_not_singular():
+    """A pivot of 2e-11 of the variance is small, and still has five digits."""
+    r = 1 - 1e-11
+    got = gaussian.logpdf(np.zeros(2), np.zeros(2), np.array([[1, r], [r, 1]]))
+    want = -0.5 * np.log((1 - r) * (1 + r)) - np.log(2 * np.pi)
+    assert got == pytest.approx(want, rel=1e-6)

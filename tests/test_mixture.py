@@ -195,6 +195,9 @@ def test_a_data_set_is_the_mixture_of_its_points():
     rows = {tuple(p) for p in m.sample(200, np.random.default_rng(0))}
     assert rows == {tuple(p) for p in points}
     assert m.noised(1.0, 0.5).has_density
+    for bad in (np.zeros((0, 2)), np.zeros(3), np.zeros((2, 2, 2))):
+        with pytest.raises(ValueError, match="points must be"):
+            from_points(bad)
 
 
 K3 = (
@@ -340,6 +343,9 @@ def test_shapes_follow_the_leading_axes():
     [
         ({"weights": np.array([0.5, 0.5, 0.5])}, "sum 1"),
         ({"weights": np.array([-0.5, 1.0, 0.5])}, "above 0"),
+        ({"weights": np.array([0.0, 0.5, 0.5])}, "above 0"),
+        ({"weights": np.array([0.5, 0.25, 0.255])}, "sum 1"),
+        ({"covs": np.stack([np.diag([1, -0.05])] * 3)}, "semidefinite"),
         ({"weights": np.array([0.5, 0.5])}, "weights"),
         ({"means": np.zeros(3)}, "means must be"),
         ({"means": np.full((3, 2), np.nan)}, "means must be finite"),
@@ -356,10 +362,14 @@ def test_bad_mixtures_are_refused_by_name(change, message):
 def test_inputs_are_copied_and_results_are_read_only():
     weights, means, covs = (a.copy() for a in K3)
     m = Mixture(weights, means, covs)
-    means[0] = 99
-    assert m.means[0, 0] == 0
-    with pytest.raises(ValueError, match="read-only"):
-        m.means[0] = 1
+    for mine, name in ((weights, "weights"), (means, "means"), (covs, "covs")):
+        kept = getattr(m, name).copy()
+        mine[0] = 99
+        np.testing.assert_array_equal(getattr(m, name), kept)
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(m, name)[0] = 1
+    with pytest.raises(ValueError, match="signal must be finite"):
+        m.noised(np.nan, 1.0)
     with pytest.raises(ValueError, match="x must be"):
         m.logpdf(np.zeros(3))
     with pytest.raises(TypeError, match="rng"):

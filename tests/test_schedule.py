@@ -54,10 +54,11 @@ def test_subtracting_alpha_bar_from_one_loses_the_digits():
 
 
 @pytest.mark.oracle
+@pytest.mark.parametrize("s", [0.008, 1e-4, 0.0])
 @pytest.mark.parametrize("T", [2, 100, 1000, 10_000])
-def test_cosine_schedule_agrees_with_50_digits(T):
+def test_cosine_schedule_agrees_with_50_digits(T, s):
     """Nichol21 (17) at 50 digits from T and s; the cap leaves one step of 0.999."""
-    sched, s = schedule.cosine(T), mp.mpf(0.008)
+    sched, s = schedule.cosine(T, s), mp.mpf(s)
     f = [mp.cos((mp.mpf(t) / T + s) / (1 + s) * mp.pi / 2) ** 2 for t in range(T + 1)]
     ratio = [b / a for a, b in itertools.pairwise(f)][:-1]
     assert relative(sched.alpha[1:-1], ratio) < TIGHT
@@ -158,6 +159,10 @@ def test_spacings_reproduce_published_lists():
         schedule.trailing(1000, 7), [143, 286, 429, 571, 714, 857, 1000]
     )
     np.testing.assert_array_equal(schedule.leading(10, 3), [1, 4, 7])
+    np.testing.assert_array_equal(
+        schedule.linspace(1000, 7), [1, 167, 334, 501, 667, 833, 1000]
+    )
+    np.testing.assert_array_equal(schedule.trailing(7, 6), [1, 2, 4, 5, 6, 7])
     for T, N in ((1000, 33), (137, 64), (7, 7), (5, 1)):
         for spacing in (schedule.leading, schedule.trailing, schedule.linspace):
             times = spacing(T, N)
@@ -186,6 +191,11 @@ def test_at_refuses_times_outside_the_tables():
     ("make", "message"),
     [
         (lambda: schedule.from_alpha_bar([0.9, 0.91]), r"alpha_bar\[2\] = 0.91 >="),
+        (lambda: schedule.from_alpha_bar([0.9, 0.9]), r"alpha_bar\[2\] = 0.9 >="),
+        (lambda: schedule.linear(10).respace([2, 2, 5]), "times must increase"),
+        (lambda: schedule.linear(10).respace([5, 11]), "times must increase"),
+        (lambda: schedule.cosine(10, s=np.inf), "s must be"),
+        (lambda: schedule.leading(10, 2.5), "N must be an integer"),
         (lambda: schedule.from_beta([0.1, 1.0]), r"beta\[2\] = 1.0"),
         (lambda: schedule.from_alpha([0.0]), r"alpha\[1\] = 0.0"),
         (lambda: schedule.from_beta([]), "T >= 1"),
@@ -197,6 +207,8 @@ def test_at_refuses_times_outside_the_tables():
         (lambda: schedule.linear(10).respace([3, 2]), "times must increase"),
         (lambda: schedule.linear(10).respace([0, 2]), "times must increase"),
         (lambda: schedule.linear(10).respace([1.5]), "integers"),
+        (lambda: schedule.linear(9).respace(np.array([3, 2], "u8")), "increase"),
+        (lambda: schedule.linear(10).level(-1), r"t must be in 0\.\.10"),
     ],
 )
 def test_bad_schedules_are_refused_by_name(make, message):
@@ -205,5 +217,14 @@ def test_bad_schedules_are_refused_by_name(make, message):
 
 
 def test_tables_are_read_only():
-    with pytest.raises(ValueError, match="read-only"):
-        schedule.linear(10).beta[1] = 0.5
+    sched = schedule.linear(10)
+    for name, table in vars(sched).items():
+        assert not table.flags.writeable, name
+        assert len(table) == 11
+
+
+def test_single_precision_is_taken_as_the_numbers_it_holds():
+    beta = np.linspace(1e-4, 0.02, 1000, dtype=np.float32)
+    single, double = schedule.from_beta(beta), schedule.from_beta(beta.astype(float))
+    np.testing.assert_array_equal(single.noise2, double.noise2)
+    np.testing.assert_array_equal(single.alpha_bar, double.alpha_bar)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import mixtures
 
+from refdiff import toys
 from refdiff.mixture import Mixture
 from refdiff.toys import (
     TOYS,
@@ -172,3 +173,56 @@ def test_checkerboard_fills_every_other_square():
     dark = (np.add.outer(np.arange(4), np.arange(4)) % 2).astype(bool)
     filled, empty = (p[dark], p[~dark]) if p[0, 1] > p[0, 0] else (p[~dark], p[dark])
     assert filled.min() > 10 * empty.max()
+
+
+def shape(mixture, k):
+    """Standard deviations of a component, the larger first."""
+    return np.sqrt(np.linalg.eigvalsh(mixture.covs[k]))[::-1]
+
+
+@pytest.mark.parametrize(
+    ("toy", "curve", "ends", "length", "turns"),
+    [
+        (toys.moons, slice(0, 24), (0, 23), 2.0, 0.48),  # a diameter apart
+        (toys.rings, slice(16, 48), (16, 32), 4.0, 0.97),
+        (toys.spiral, slice(0, 32), (31, 63), 2 * np.pi, 1.10),
+        (toys.swiss_roll, slice(0, 64), (0, 63), 6 * np.pi, 1.47),
+    ],
+)
+def test_curves_have_the_widths_and_turns_of_their_docstrings(
+    toy, curve, ends, length, turns
+):
+    """Widths as shares of a known distance, pieces half as long in std, and turning."""
+    m = toy()
+    k = curve.start + 12
+    chord = m.means[k + 1] - m.means[k - 1]
+    tangent = chord / np.linalg.norm(chord)
+    normal = np.array([-tangent[1], tangent[0]])
+    apart = np.linalg.norm(m.means[ends[1]] - m.means[ends[0]])
+    width = {toys.spiral: 0.1, toys.swiss_roll: 0.4}.get(toy, 0.08)
+    across = np.sqrt(normal @ m.covs[k] @ normal)
+    assert across / apart == pytest.approx(width / length, rel=0.06)
+    along = np.sqrt(tangent @ m.covs[k] @ tangent)
+    assert 4 * along == pytest.approx(np.linalg.norm(chord), rel=0.1)
+    pieces = np.diff(m.means[curve], axis=0)
+    heading = np.unwrap(np.arctan2(pieces[:, 1], pieces[:, 0]))
+    assert abs(heading[-1] - heading[0]) / (2 * np.pi) == pytest.approx(turns, abs=0.05)
+
+
+def test_blobs_and_squares_have_the_widths_of_their_docstrings():
+    """Standard deviations as shares of the distance between neighbours."""
+    eight, grid = toys.eight_gaussians(), toys.grid_of_gaussians()
+    assert shape(eight, 0)[0] / np.linalg.norm(eight.means[0]) == pytest.approx(0.1)
+    gap = np.linalg.norm(grid.means[1] - grid.means[0])
+    assert shape(grid, 0)[0] / gap == pytest.approx(0.1)
+    board = toys.checkerboard()
+    gap = np.linalg.norm(board.means[1] - board.means[0])
+    assert shape(board, 0)[0] / gap == pytest.approx(0.5)
+
+
+def test_the_pinwheel_turns_by_two_fifths_of_its_radius():
+    m = toys.pinwheel()
+    blade = m.means[:6]
+    angle = np.unwrap(np.arctan2(blade[:, 1], blade[:, 0]))
+    assert angle[-1] - angle[0] == pytest.approx(0.4 * 2.0, rel=1e-9)
+    assert shape(m, 5)[1] / shape(m, 5)[0] == pytest.approx(0.08 * 2.5 / 0.25, rel=1e-9)
