@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refdiff import cite, cli, plots, tour
+from refdiff import cite, cli, ddpm, plots, schedule, tour
 from refdiff.data import load_data
+from refdiff.targets import eps_model
 from refdiff.toys import TOYS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +77,11 @@ def test_a_users_points_are_learned_in_their_own_units(suffix, elsewhere, capsys
     got = np.load("out.npy", allow_pickle=False)
     assert got.shape == (200, 2)
     assert np.abs(got.mean(axis=0) - [100, -20]).max() < 5
+    found = load_data(f"points.{suffix}", np.random.default_rng(0))
+    assert found.scale == pytest.approx(np.sqrt(points.var(axis=0).mean()), rel=1e-12)
+    assert found.draw(5000, np.random.default_rng(0)).std() == pytest.approx(
+        1, abs=0.05
+    )
 
 
 def test_resuming_a_tour_is_exact(capsys):
@@ -109,9 +115,10 @@ def test_ctrl_c_keeps_what_was_trained(elsewhere):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (elsewhere / "m.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert (elsewhere / "m.npz").exists(), "no checkpoint was written on the way"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -250,3 +257,100 @@ def test_a_failed_picture_leaves_the_old_one(elsewhere, monkeypatch):
         plots.save(fig, "p.png")
     assert (elsewhere / "p.png").read_text() == "old"
     assert os.listdir() == ["p.png"]
+
+
+def result_of(settings, params):
+    found = load_data("moons", settings.rng(0))
+    return found, tour.compare(settings, found, params, 400)
+
+
+def test_both_models_run_the_same_chain_from_the_same_noise():
+    """The exact row, and the learned row of a network that says eps = 0, by hand."""
+    settings = tour.Settings(T=8)
+    zero = np.zeros(tour.MLP(2, 8).size, np.float32)
+    found, result = result_of(settings, zero)
+    chain = ddpm.ddpm_chain(schedule.cosine(8))
+    models = (eps_model(lambda x, t: 0 * x), found.exact.model)
+    for run, model in zip(result.runs, models, strict=True):
+        noise = settings.rng(2)
+        *_, x = chain.run(noise.standard_normal((400, 2)), model, rng=noise)
+        np.testing.assert_allclose(run.samples, x, rtol=1e-12)
+    learned, exact = result.runs
+    assert learned.w2 > 3 * exact.w2 > 0
+    assert learned.energy > 3 * exact.energy > 0
+
+
+def test_each_distance_stands_beside_its_own_floor(monkeypatch):
+    monkeypatch.setattr(tour, "METRICS", (lambda a, b: 1.0, lambda a, b: 2.0))
+    _, result = result_of(tour.Settings(T=4), np.zeros(tour.MLP(2, 4).size, np.float32))
+    assert (result.w2_floor, result.energy_floor) == (1.0, 2.0)
+    assert {(run.w2, run.energy) for run in result.runs} == {(1.0, 2.0)}
+    run = tour.Run("s", "m", 7, 0.1, None, None, 2.0, 3.0)
+    row = tour.report(tour.Result([run], 1.0, 6.0)).splitlines()[-1].split()
+    expected = [
+        "s",
+        "m",
+        "7",
+        "0.1",
+        "2.0000",
+        "1.0000",
+        "2.0",
+        "3.0000",
+        "6.0000",
+        "0.5",
+    ]
+    assert row == expected
+
+
+def test_the_streams_of_a_seed_are_apart():
+    numbers = {tour.Settings(seed=s).rng(k).random() for s in (0, 1) for k in range(5)}
+    assert len(numbers) == 10
+
+
+def test_training_sees_fresh_data_all_times_and_unit_noise(monkeypatch):
+    """What reaches the loss: the cosine schedule, t in 1..T, new batches, eps ~ N(0, I)."""
+    seen = []
+
+    def spy(params, net, x0, t, eps, sched):
+        seen.append((x0, t, eps, sched))
+        return 1.0, np.zeros_like(params)
+
+    monkeypatch.setattr(tour.ddpm, "eps_loss", spy)
+    settings = tour.Settings(T=5, steps=40)
+    list(tour.training(settings, load_data("moons", settings.rng(0))))
+    x0, t, eps, sched = (list(column) for column in zip(*seen, strict=True))
+    assert len({batch.tobytes() for batch in x0}) == 40
+    assert set(np.concatenate(t)) == {1, 2, 3, 4, 5}
+    assert np.concatenate(eps).std() == pytest.approx(1, abs=0.03)
+    np.testing.assert_array_equal(sched[0].beta, schedule.cosine(5).beta)
+
+
+def test_the_average_of_the_parameters_is_what_is_compared(monkeypatch, capsys):
+    """And the learned samples are written in data units, whole or not at all."""
+    seen = []
+
+    def compare(settings, found, params, n):
+        seen.append((params, found))
+        runs = [
+            tour.Run("s", m, 1, 0.0, np.ones((n, 1)), np.ones((2, 60, 1)), 1.0, 1.0)
+            for m in ("learned", "exact")
+        ]
+        return tour.Result(runs, 1.0, 1.0)
+
+    monkeypatch.setattr(tour, "compare", compare)
+    arguments = ["--data", "ex-2.1", *SMALL, "--save", "m.npz", "--points", "p.npy"]
+    assert cli.main(arguments) == 0
+    (params, found), state = seen[0], tour.load_model("m.npz")[0]
+    np.testing.assert_array_equal(params, state.ema)
+    assert not np.array_equal(state.ema, state.params)
+    want = np.full((200, 1), found.scale + found.shift)
+    np.testing.assert_allclose(np.load("p.npy"), want, rtol=1e-14)
+
+    def broken(file, points):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", broken)
+    assert cli.main(arguments) == 2
+    assert "disk full" in capsys.readouterr().err
+    np.testing.assert_allclose(np.load("p.npy"), want, rtol=1e-14)

@@ -154,6 +154,11 @@ def test_code_of_a_test_is_found_in_a_checkout_only(tmp_path, monkeypatch):
     assert "gaussian.condition" in code
     assert cite.code_of_test("test_ddpm.py::no_such_test") is None
     assert cite.code_of_test("test_ddpm.py::x", tmp_path) is None
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").write_text("def test_y():\n    assert True\n")
+    assert cite.code_of_test("test_x.py::test_y", tmp_path / "tests") is None
+    (tmp_path / "refdiff").mkdir()
+    assert "assert True" in cite.code_of_test("test_x.py::test_y", tmp_path / "tests")
 
 
 def test_the_readme_holds_the_generated_tables():

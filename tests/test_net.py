@@ -339,3 +339,7 @@ def test_bad_values_are_refused_by_name():
     _, cache = net.forward(params, x, 1)
     with pytest.raises(ValueError, match="dx must be"):
         net.jvp(cache, np.zeros(2))
+
+
+def test_the_default_network_is_three_layers_of_128():
+    assert MLP(2, 100).widths == (34, 128, 128, 128, 2)

@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import os
 import pickle
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -500,3 +502,23 @@ def test_a_checkpoint_names_only_bit_generators():
 def test_a_run_needs_a_generator():
     with pytest.raises(TypeError, match="rng must be"):
         start(np.zeros(3), 0)
+
+
+def test_the_defaults_of_fit_are_those_of_its_signature():
+    """lr = 1e-3 and, long after the warm-up, an average that keeps 0.999."""
+    late = replace(begin(), step=1_000_000)
+    got = next(fit(lambda params, rng: (1.0, np.ones_like(params)), late))
+    said = next(fit(lambda params, rng: (1.0, np.ones_like(params)), late, lr=1e-3))
+    np.testing.assert_array_equal(got.params, said.params)
+    want = 0.999 * late.ema + 0.001 * got.params
+    np.testing.assert_allclose(got.ema, want, rtol=1e-14)
+
+
+def test_the_temporary_file_is_this_process_own(tmp_path):
+    """Two processes that save to one path do not write into one temporary file."""
+
+    def write(file):
+        (name,) = [path.name for path in tmp_path.iterdir()]
+        assert str(os.getpid()) in name
+
+    atomic_write(tmp_path / "x", write)
