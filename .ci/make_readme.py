@@ -5,7 +5,7 @@ from pathlib import Path
 from refdiff import cite
 
 ROOT = Path(__file__).resolve().parent.parent
-START = "`Ex 2.1` and misprinted equations such as `2.26`. This table is `refdiff show` itself."
+START = "This table is `refdiff show` itself."
 
 readme = ROOT / "README.md"
 head = readme.read_text().split(START)[0]

@@ -25,6 +25,20 @@ def finite(**arrays: object) -> list[np.ndarray]:
     return checked
 
 
+def vectors(**arrays: object) -> list[np.ndarray]:
+    """Return each argument as `finite` does; their last axis must be one vector's."""
+    checked = finite(**arrays)
+    lengths = {array.shape[-1] if array.ndim else None for array in checked}
+    if len(lengths) > 1 or None in lengths:
+        shapes = ", ".join(
+            f"{n} {a.shape}" for n, a in zip(arrays, checked, strict=True)
+        )
+        raise ValueError(
+            f"the last axis must be the vector, the same for all: {shapes}"
+        )
+    return checked
+
+
 def positive(**numbers: float) -> None:
     """Raise ValueError naming the first number that is not finite and above zero."""
     for name, value in numbers.items():

@@ -2,14 +2,15 @@
 
 x0 is data, x_t = signal x0 + noise eps after t steps. Functions named q_ are laws, and
 return (mean, variance): the covariance is variance times the identity. `sched` is a
-Schedule; t is an int or an int array (n,), one time a row.
+Schedule; t is an int or an int array (n,), one time a row. Each function refuses, with
+a ValueError that names the argument, what is not finite and vectors of two dimensions.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from refdiff._check import Array
+from refdiff._check import Array, vectors
 from refdiff.chain import Chain
 from refdiff.net import MLP
 from refdiff.probe import tabulate
@@ -26,7 +27,7 @@ def q_step(x_prev: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array
     Source: Chan v3 Def 2.1, (2.1), (2.4), (2.7)
     Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
     """
-    now = sched.at(t, first=1)
+    now, (x_prev,) = sched.at(t, first=1), vectors(x_prev=x_prev)
     return np.sqrt(now.alpha) * x_prev, now.beta
 
 
@@ -39,7 +40,7 @@ def q_marginal(x0: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array
     Source: Chan v3 Thm 2.2, (2.8), (2.10), (2.12)
     Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
     """
-    now = sched.at(t)
+    now, (x0,) = sched.at(t), vectors(x0=x0)
     return now.signal * x0, now.noise2
 
 
@@ -52,7 +53,7 @@ def q_sample(x0: Array, t: int | Array, eps: Array, sched: Schedule) -> Array:
     Source: Chan v3 (2.11). Departs: the training box prints no root on alpha_bar.
     Test: test_ddpm.py::test_q_sample_has_the_law_q_marginal
     """
-    now = sched.at(t)
+    now, (x0, eps) = sched.at(t), vectors(x0=x0, eps=eps)
     return now.signal * x0 + now.noise * eps
 
 
@@ -69,6 +70,7 @@ def q_posterior(
     ab[t-1].
     Test: test_ddpm.py::test_q_posterior_is_bayes_rule
     """
+    x0, xt = vectors(x0=x0, xt=xt)
     now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
     mean = before.noise2 * np.sqrt(now.alpha) * xt + now.beta * before.signal * x0
     return mean / now.noise2, now.beta * before.noise2 / now.noise2
@@ -96,7 +98,7 @@ def mu_from_eps(xt: Array, t: int | Array, eps: Array, sched: Schedule) -> Array
     Source: Chan v3 (2.49)
     Test: test_ddpm.py::test_mean_from_eps_is_the_posterior_mean
     """
-    now = sched.at(t, first=1)
+    now, (xt, eps) = sched.at(t, first=1), vectors(xt=xt, eps=eps)
     if (now.signal == 0).any():
         raise ValueError(f"eps says nothing of x_prev where alpha_bar[t] = 0 (t={t})")
     return (xt - now.beta / now.noise * eps) / np.sqrt(now.alpha)

@@ -165,7 +165,7 @@ def report(result: Result) -> str:
             f"{run.sampler:20}{run.model:9}{run.evaluations:7d}{run.seconds:9.1f}   "
             + "   ".join(cells)
         )
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
 
 
 def picture(

@@ -404,3 +404,20 @@ def test_eps_loss_tells_the_network_the_label_and_keeps_its_precision():
     _, gradient = eps_loss(params, net, x0, np.array([1, 2, 3]), x0, sched)
     assert asked == [(np.float32, [10, 50, 100])]
     assert gradient.dtype == np.float32
+
+
+def test_what_is_no_vector_or_not_finite_is_refused_by_name():
+    sched, bad = SCHEDULES[2], np.array([np.nan, 0.0])
+    for call, name in (
+        (lambda: q_step(bad, 2, sched), "x_prev"),
+        (lambda: q_marginal(bad, 2, sched), "x0"),
+        (lambda: q_sample(X0, 2, bad, sched), "eps"),
+        (lambda: q_posterior(X0, bad, 2, sched), "xt"),
+        (lambda: mu_from_eps(XT, 2, bad, sched), "eps"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be finite"):
+            call()
+    with pytest.raises(ValueError, match=r"the same for all: x0 \(3, 1\), eps \(3,\)"):
+        q_sample(np.ones((3, 1)), 2, np.ones(3), sched)
+    with pytest.raises(ValueError, match="last axis must be the vector"):
+        q_step(1.0, 2, sched)
