@@ -105,16 +105,7 @@ def _tour(arguments):
             Path(target).is_dir() or not Path(target).resolve().parent.is_dir()
         ):
             raise ValueError(f"{target}: is a folder, or its folder does not exist")
-    state, settings = None, tour.Settings()
-    given = {name: getattr(arguments, name) for name in asdict(settings)}
-    given = {name: value for name, value in given.items() if value is not None}
-    if arguments.load:
-        state, settings = tour.load_model(arguments.load)
-        for name in given.keys() - {"steps"}:
-            if given[name] != getattr(settings, name):
-                was = getattr(settings, name)
-                raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
-    settings = replace(settings, **given)
+    state, settings = _start(tour, arguments)
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
     state = _train(tour, settings, data, state, arguments)
@@ -130,6 +121,20 @@ def _tour(arguments):
         print(f"samples: {arguments.points}")
     tour.picture(settings, data, state.ema, result, arguments.out)
     print(f"picture: {arguments.out}")
+
+
+def _start(tour, arguments):
+    """State and settings to start from: fresh, or those of a saved model."""
+    state, settings = None, tour.Settings()
+    given = {name: getattr(arguments, name) for name in asdict(settings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.load:
+        state, settings = tour.load_model(arguments.load)
+        for name in given.keys() - {"steps"}:
+            if given[name] != getattr(settings, name):
+                was = getattr(settings, name)
+                raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
+    return state, replace(settings, **given)
 
 
 def _train(tour, settings, data, start, arguments):

@@ -140,6 +140,12 @@ Model = Callable[[Array, Level], Array]
 Network = Callable[[Array, float], Array]
 
 
+def _needs_signal(level):
+    """Refuse a level at which eps and the score leave x0 unknown."""
+    if level.signal == 0:
+        raise ValueError(f"the model says nothing of x0 at signal = 0 (t={level.t})")
+
+
 def eps_model(eps_hat: Network) -> Model:
     """Model for `Chain.run` from a network eps_hat(x, t).
 
@@ -149,10 +155,7 @@ def eps_model(eps_hat: Network) -> Model:
     """
 
     def model(x, level):
-        if level.signal == 0:
-            raise ValueError(
-                f"eps_hat says nothing of x0 where signal = 0 (t={level.t})"
-            )
+        _needs_signal(level)
         return score_from_eps(x, eps_hat(x, level.t), level.signal, level.noise)
 
     return model
@@ -198,10 +201,7 @@ def score_model(score_hat: Network) -> Model:
     """
 
     def model(x, level):
-        if level.signal == 0:
-            raise ValueError(
-                f"the score says nothing of x0 at signal = 0 (t={level.t})"
-            )
+        _needs_signal(level)
         return score_hat(x, level.t)
 
     return model
