@@ -123,7 +123,7 @@ class MLP:
 
         h = [x, embed(t)];  h <- silu(h W + b) for each hidden layer;  y = h W + b
         params (size,), x (n, d), t (n,) or a number  ->  y (n, out), Cache
-        ValueError if params or x has the wrong shape.
+        ValueError if params, x or t has the wrong shape, or x is not finite.
         Source: definition
         Test: test_net.py::test_forward_is_the_formula_written_out
         """

@@ -103,8 +103,8 @@ def fit(
     """Train forever, yielding the state after each step; the caller decides when to stop.
 
     loss_grad(params, rng) -> (loss, gradient (size,)); state from `start` or `load`
-    ValueError, before the first step, for a learning rate or decay out of range;
-    FloatingPointError at the first loss or gradient that is not finite.
+    ValueError at once for a number lr or a decay out of range, at its step for a rate
+    or a gradient's shape; FloatingPointError for a loss or gradient not finite.
     Source: Ho20 Algorithm 1
     Test: test_train.py::test_resuming_from_any_state_is_exact
     """

@@ -354,3 +354,17 @@ def test_the_average_of_the_parameters_is_what_is_compared(monkeypatch, capsys):
     assert cli.main(arguments) == 2
     assert "disk full" in capsys.readouterr().err
     np.testing.assert_allclose(np.load("p.npy"), want, rtol=1e-14)
+
+
+def test_the_learning_rate_of_the_tour_has_decayed_when_it_ends(monkeypatch):
+    rates = []
+
+    def fit(loss_grad, state, *, lr):
+        rates.extend([lr(1), lr(20), lr(41)])
+        return iter(())
+
+    monkeypatch.setattr(tour.train, "fit", fit)
+    settings = tour.Settings(T=5, steps=40, lr=0.01)
+    list(tour.training(settings, load_data("moons", settings.rng(0))))
+    assert rates[0] == 0.01
+    assert rates[0] > rates[1] > rates[2] == 0
