@@ -87,11 +87,11 @@ def _logpdf(y, L):
     return -0.5 * ((y**2).sum(-1) + log_det + y.shape[-1] * LOG_2PI)
 
 
-def kl(mean0: Array, cov0: Array, mean1: Array, cov1: Array) -> float:
+def kl(mean0: Array, cov0: Array, mean1: Array, cov1: Array) -> Array:
     """Kullback-Leibler divergence KL(N(mean0, cov0) || N(mean1, cov1)).
 
     1/2 [tr(S1^-1 S0) - d + (m1-m0)^T S1^-1 (m1-m0) + log det S1 / det S0]
-    mean (d,), cov (d, d)  ->  nats
+    mean (..., d), cov (d, d)  ->  (...) nats
     ValueError if an entry is not finite or a covariance is singular.
     Source: Chan v3 Thm 1.3, (1.25)
     Test: test_gaussian.py::test_kl_is_the_expected_log_ratio
@@ -101,7 +101,55 @@ def kl(mean0: Array, cov0: Array, mean1: Array, cov1: Array) -> float:
     ratio = whiten(L1, L0.T)  # rows are L1^-1 (columns of L0): tr(S1^-1 S0) = |ratio|^2
     shift = whiten(L1, mean1 - mean0)
     log_det = 2 * np.log(np.diagonal(L1) / np.diagonal(L0)).sum()
-    return 0.5 * ((ratio**2).sum() - len(mean0) + (shift**2).sum() + log_det)
+    return 0.5 * ((ratio**2).sum() - len(L0) + (shift**2).sum(-1) + log_det)
+
+
+def entropy(cov: Array) -> float:
+    """Entropy of N(mean, cov), which no mean changes.
+
+    1/2 log det cov + d/2 (1 + log 2 pi)
+    cov (d, d)  ->  nats
+    ValueError if an entry is not finite or cov is singular.
+    Source: definition
+    Test: test_gaussian.py::test_entropy_and_expected_logpdf_make_the_divergence
+    """
+    (cov,) = finite(cov=cov)
+    L = cholesky(cov)
+    return float(np.log(np.diagonal(L)).sum() + 0.5 * len(L) * (1 + LOG_2PI))
+
+
+def expected_logpdf(mean0: Array, cov0: Array, mean1: Array, cov1: Array) -> Array:
+    """Expected log density of N(mean1, cov1) under N(mean0, cov0): minus cross entropy.
+
+    log N(mean0 | mean1, S1) - 1/2 tr(S1^-1 S0)
+    mean (..., d), cov (d, d); cov0 may be singular, and 0 for a point  ->  (...) nats
+    ValueError if an entry is not finite or cov1 is singular.
+    Source: definition
+    Test: test_gaussian.py::test_entropy_and_expected_logpdf_make_the_divergence
+    """
+    mean0, cov0, mean1, cov1 = finite(mean0=mean0, cov0=cov0, mean1=mean1, cov1=cov1)
+    L1 = cholesky(cov1)
+    half = whiten(L1, cov0)  # rows are L1^-1 S0's columns, as S0 is symmetric
+    trace = np.trace(whiten(L1, half.T))
+    return _logpdf(whiten(L1, mean0 - mean1), L1) - 0.5 * trace
+
+
+def symmetric_root(cov: Array) -> Array:
+    """Symmetric square root R of a covariance: R R = cov, singular ones included.
+
+    cov = U S U^T,  R = U S^(1/2) U^T
+    cov (d, d)  ->  (d, d)
+    ValueError if an entry is not finite, or cov is not symmetric positive semidefinite.
+    Source: Chan v3 (1.23)
+    Test: test_gaussian.py::test_the_symmetric_root_is_symmetric_and_a_root
+    """
+    (cov,) = finite(cov=cov)
+    value, U = np.linalg.eigh(cov)
+    scale = np.abs(cov).max()
+    skew = np.abs(cov - cov.T).max()
+    if skew > 1e-12 * scale or value[0] < -1e-12 * scale:
+        raise ValueError("cov must be symmetric and positive semidefinite")
+    return U * np.sqrt(np.maximum(value, 0)) @ U.T
 
 
 def marginal(

@@ -117,6 +117,16 @@ class Mixture:
         """
         return self._in_blocks(lambda x: _log_sum(self._log_joint(x)[0]), x)
 
+    def log_joint(self, x: Array) -> Array:
+        """Log density of a point and its component together, log weights[k] N(x | k).
+
+        x (..., d)  ->  (..., K) nats
+        ValueError if x is not finite, or a component has a singular covariance.
+        Source: Chan v3 Ex 1.2
+        Test: test_mixture.py::test_log_joint_is_likelihood_times_weight
+        """
+        return self._in_blocks(lambda x: self._log_joint(x)[0], x)
+
     def responsibilities(self, x: Array) -> Array:
         """Posterior probability of each component, p(k | x).
 

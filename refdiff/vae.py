@@ -1,0 +1,260 @@
+"""The variational bound of an autoencoder, exactly, where everything is Gaussian.
+
+z is the latent, here and in `autoencoder` alone. p(z) = N(0, I); the decoder is
+p(x | z), the encoder q(z | x) = N(mean, cov) or, with independent coordinates,
+N(mean, diag(std^2)). Leading axes of x, z and mean broadcast; cov is one for all.
+Every function refuses, with a ValueError that names it, an argument that is not finite.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from refdiff import gaussian
+from refdiff._check import Array, Scale, finite, vectors
+from refdiff.mixture import Mixture
+
+
+class Decoder(NamedTuple):
+    """p(x | z) = N(C z + v, cov): C (d, k), v (d,), cov (d, d)."""
+
+    C: Array
+    v: Array
+    cov: Array
+
+
+def dct_basis(d: int) -> Array:
+    """Orthonormal cosine basis: rows phi_n, so that z = phi x and x = phi^T z.
+
+    phi[n, m] = sqrt((2 - [n=0]) / d) cos(pi n (m + 1/2) / d)
+    d int  ->  (d, d)
+    Source: Chan v3 Ex 1.1
+    Test: test_vae.py::test_the_cosine_basis_is_a_lossless_code
+    """
+    n, m = np.arange(d)[:, None], np.arange(d)
+    return np.sqrt((2 - (n == 0)) / d) * np.cos(np.pi * n * (m + 0.5) / d)
+
+
+def encode_component(x: Array, law: Mixture) -> Array:
+    """Most probable component of a mixture given x: its encoder.
+
+    argmax_k p(k | x)
+    x (..., d)  ->  (...) ints in 0..K-1
+    Source: Chan v3 Ex 1.2
+    Test: test_vae.py::test_a_mixture_is_an_autoencoder
+    """
+    return law.responsibilities(x).argmax(axis=-1)
+
+
+def decode_component(k: Array, eps: Array, law: Mixture) -> Array:
+    """Draw from component k of a mixture: its decoder.
+
+    x = means[k] + covs[k]^(1/2) eps
+    k (n,) ints, eps (n, d)  ->  (n, d)
+    Source: Chan v3 Ex 1.2
+    Test: test_vae.py::test_a_mixture_is_an_autoencoder
+    """
+    roots = np.array([gaussian.symmetric_root(cov) for cov in law.covs])
+    return law.means[k] + np.einsum("nij,nj->ni", roots[k], eps)
+
+
+def ideal_code(x: Array, mu: Array, sigma: float) -> Array:
+    """Latent of x ~ N(mu, sigma^2 I) without loss, z = (x - mu) / sigma.
+
+    Source: Chan v3 Ex 1.3, Ex 1.4, (1.9)
+    Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
+    """
+    return (x - mu) / sigma
+
+
+def ideal_decode(z: Array, mu: Array, sigma: float) -> Array:
+    """X of the latent z, the inverse of `ideal_code`: x = mu + sigma z.
+
+    Source: Chan v3 Ex 1.3, Ex 1.5, (1.11)
+    Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
+    """
+    return mu + sigma * z
+
+
+def log_likelihood(x: Array, decoder: Decoder) -> Array:
+    """Log of p(x) = int p(x | z) p(z) dz.
+
+    log N(x | v, C C^T + cov)
+    x (..., d)  ->  (...) nats
+    Source: Chan v3 (1.7)
+    Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
+    """
+    k = decoder.C.shape[1]
+    C, v, cov = decoder
+    return gaussian.logpdf(x, *gaussian.marginal(C, v, np.zeros(k), np.eye(k), cov))
+
+
+def posterior(x: Array, decoder: Decoder) -> tuple[Array, Array]:
+    """Law of z given x under the decoder, by Bayes' rule.
+
+    S = (I + C^T cov^-1 C)^-1,  mean = S C^T cov^-1 (x - v)
+    x (..., d)  ->  mean (..., k), S (k, k)
+    Source: Chan v3 Ex 1.4; Bishop06 (2.116)-(2.117)
+    Test: test_vae.py::test_the_posterior_is_bayes_rule
+    """
+    (x,) = finite(x=x)
+    L = gaussian.cholesky(decoder.cov)
+    G = gaussian.whiten(L, decoder.C.T)  # rows are L^-1 (columns of C)
+    P = gaussian.cholesky(np.eye(len(G)) + G @ G.T)
+    S = gaussian.unwhiten(P, gaussian.whiten(P, np.eye(len(G))))
+    y = gaussian.whiten(L, x - decoder.v)
+    return gaussian.unwhiten(P, gaussian.whiten(P, y @ G.T)), S
+
+
+def elbo(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
+    """Evidence lower bound of q(z | x) = N(mean, cov), by its definition.
+
+    E_q log p(x, z) - E_q log q(z | x),  p(x, z) = p(x | z) p(z)
+    x (..., d), mean (..., k), cov (k, k)  ->  (...) nats
+    Source: Chan v3 Def 1.3, Def 1.4, (1.4), (1.5), (1.12)
+    Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
+    """
+    k = len(cov)
+    log_pz = gaussian.expected_logpdf(mean, cov, np.zeros(k), np.eye(k))
+    return reconstruction(x, mean, cov, decoder) + log_pz + gaussian.entropy(cov)
+
+
+def gap(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
+    """What the bound loses: log p(x) = elbo + gap.
+
+    KL(q(z | x) || p(z | x))
+    x (..., d), mean (..., k), cov (k, k)  ->  (...) nats
+    Source: Chan v3 Thm 1.1, (1.6), (1.8)
+    Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
+    """
+    return gaussian.kl(mean, cov, *posterior(x, decoder))
+
+
+def reconstruction(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
+    """How good the decoder is: elbo = reconstruction - prior_matching.
+
+    E_q log p(x | z) = log N(x | C mean + v, R) - 1/2 tr(R^-1 C cov C^T),  R = decoder.cov
+    x (..., d), mean (..., k), cov (k, k), which may be 0  ->  (...) nats
+    Source: Chan v3 Thm 1.2, (1.10), Ex 1.5. Departs: Ex 1.5 counts one dimension for d.
+    Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
+    """
+    C, v, R = decoder
+    at_mean = mean @ C.T + v
+    return gaussian.expected_logpdf(x, C @ cov @ C.T, at_mean, R)
+
+
+def prior_matching(mean: Array, cov: Array) -> Array:
+    """How far the code is from the prior: KL(N(mean, cov) || N(0, I)).
+
+    mean (..., k), cov (k, k)  ->  (...) nats
+    Source: Chan v3 Thm 1.2, (1.10)
+    Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
+    """
+    return gaussian.kl(mean, cov, np.zeros(len(cov)), np.eye(len(cov)))
+
+
+def prior_kl(mean: Array, std: Scale) -> Array:
+    """`prior_matching` for independent coordinates, each row with its own std.
+
+    1/2 sum_i (mean_i^2 + std_i^2 - 1 - 2 log std_i)
+    mean (..., k), std a number, (..., 1) or (..., k)  ->  (...) nats
+    ValueError if a std is not above 0.
+    Source: Chan v3 Ex 1.6, (1.26). Departs: (1.34) drops d in front of log std.
+    Test: test_vae.py::test_prior_kl_is_the_divergence
+    """
+    mean, std = finite(mean=mean, std=std)
+    if not (std > 0).all():
+        raise ValueError(f"std must be above 0; got {std.min()}")
+    terms = mean**2 + (std - 1) * (std + 1) - 2 * np.log(std)
+    return 0.5 * terms.sum(axis=-1)
+
+
+def prior_kl_grad(mean: Array, std: Array) -> tuple[Array, Array]:
+    """Gradient of `prior_kl` in mean and in std: mean and std - 1/std.
+
+    Source: Chan v3 (1.27)
+    Test: test_vae.py::test_prior_kl_gradient
+    """
+    return mean, std - 1 / std
+
+
+def log_decoder(x: Array, at_z: Array, s: float) -> Array:
+    """Log density of x under a decoder that puts N(f(z), s^2 I) around at_z = f(z).
+
+    - ||x - f(z)||^2 / (2 s^2) - d/2 log(2 pi s^2)
+    x, at_z (..., d)  ->  (...) nats
+    Source: Chan v3 (1.3), (1.28)-(1.30)
+    Test: test_vae.py::test_log_decoder_is_the_gaussian
+    """
+    d = np.shape(at_z)[-1]
+    residual = (x - at_z) / s
+    return -0.5 * ((residual**2).sum(axis=-1) + d * gaussian.LOG_2PI) - d * np.log(s)
+
+
+def elbo_estimate(
+    x: Array, decode: Callable, mean: Array, std: Array, eps: Array, s: float
+) -> Array:
+    """Monte Carlo estimate of the bound that a VAE is trained on, to be maximised.
+
+    (1/M) sum_m log p(x | f(mean + std eps_m)) - prior_kl(mean, std)
+    x (..., d), decode: f, mean and std (..., k), eps (M, ..., k)  ->  (...) nats
+    Source: Chan v3 Thm 1.4, (1.31)-(1.33), (1.35). Departs: (1.35) prints + prior_kl.
+    Test: test_vae.py::test_the_estimate_is_unbiased
+    """
+    at_z = decode(reparameterise(mean, std, eps))
+    return log_decoder(x, at_z, s).mean(axis=0) - prior_kl(mean, std)
+
+
+def elbo_discrete(x: Array, q: Array, law: Mixture) -> Array:
+    """Evidence lower bound of the latent k = 0..K-1 of a mixture, for any q(k | x).
+
+    sum_k q[k] (log p(x, k) - log q[k]),  with 0 log 0 = 0
+    x (..., d), q (..., K) of rows with sum 1  ->  (...) nats
+    ValueError if q is no distribution.
+    Source: Chan v3 Ex 1.2, (1.4)
+    Test: test_vae.py::test_the_bound_of_a_discrete_latent
+    """
+    (q,) = finite(q=q)
+    if (q < 0).any() or (abs(q.sum(axis=-1) - 1) > 1e-9).any():
+        raise ValueError("q must be at least 0, with sum 1 in each row")
+    log_q = np.log(np.where(q > 0, q, 1))
+    return (q * (law.log_joint(x) - log_q)).sum(axis=-1)
+
+
+def elbo_surface(t: Array, s: Array, sigma: float) -> Array:
+    """Expected bound per dimension of Ex 1.6, with encoder std t and decoder std s.
+
+    x ~ N(mu, sigma^2 I), q = N((x-mu)/sigma, t^2 I), p(x | z) = N(sigma z + mu, s^2 I):
+    -1/2 log 2 pi - log s - (sigma t / s)^2 / 2 - t^2 / 2 + log t
+    Along the ridge s = sigma t it is E log p(x) - t^2/2: its supremum lies at t -> 0.
+    t, s above 0, which broadcast  ->  nats
+    Source: Chan v3 Ex 1.6. Departs: it states the optimum t = 1, s = sigma, half a nat
+    per dimension below the supremum.
+    Test: test_vae.py::test_the_supremum_of_example_1_6_is_no_noise_at_all
+    """
+    fit = -0.5 * gaussian.LOG_2PI - np.log(s) - 0.5 * (sigma * t / s) ** 2
+    return fit - 0.5 * t**2 + np.log(t)
+
+
+def reparameterise(mean: Array, std: Scale, eps: Array) -> Array:
+    """Return z = mean + std eps, so that z ~ N(mean, diag(std^2)) where eps ~ N(0, I).
+
+    mean, eps (..., k), std a number, (..., 1) or (..., k)  ->  (..., k)
+    Source: Chan v3 Ex 1.7, (1.16)-(1.19), (1.21), (1.22), (1.24)
+    Test: test_vae.py::test_reparameterised_noise_has_the_law
+    """
+    mean, eps = vectors(mean=mean, eps=eps)
+    return mean + std * eps
+
+
+def reparameterise_full(mean: Array, cov: Array, eps: Array) -> Array:
+    """Return z = mean + cov^(1/2) eps, so that z ~ N(mean, cov) where eps ~ N(0, I).
+
+    mean, eps (..., k), cov (k, k)  ->  (..., k)
+    ValueError if cov is not symmetric positive semidefinite.
+    Source: Chan v3 (1.22)-(1.24)
+    Test: test_vae.py::test_reparameterised_noise_has_the_law
+    """
+    mean, eps = vectors(mean=mean, eps=eps)
+    return mean + eps @ gaussian.symmetric_root(cov)
