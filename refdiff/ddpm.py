@@ -1,9 +1,9 @@
-"""Denoising diffusion probabilistic models: the forward law, its reversal, the loss.
+"""Denoising diffusion probabilistic models: the mean and the step of the reversal.
 
-x0 is data, x_t = signal x0 + noise eps after t steps. Functions named q_ are laws, and
-return (mean, variance): the covariance is variance times the identity. `sched` is a
-Schedule; t is an int or an int array (n,), one time a row. Each function refuses, with
-a ValueError that names the argument, what is not finite and vectors of two dimensions.
+Functions named mu_ give the mean of x_{t-1} from x_t and what a network predicts; a
+step adds the noise. `sched` is a Schedule; t is an int or an int array (n,), one time a
+row. Each function refuses, with a ValueError that names the argument, what is not
+finite and vectors of two dimensions.
 """
 
 from collections.abc import Callable
@@ -12,81 +12,10 @@ import numpy as np
 
 from refdiff._check import Array, vectors
 from refdiff.chain import Chain
-from refdiff.net import MLP
+from refdiff.forward import q_posterior, q_sample, sigma_q
 from refdiff.probe import tabulate
 from refdiff.schedule import Schedule
-from refdiff.targets import eps_from_score
-
-
-def q_step(x_prev: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array]:
-    """Law of x_t given x_{t-1}.
-
-    mean = sqrt(alpha[t]) x_prev,  var = 1 - alpha[t] = beta[t]
-    x_prev (..., d), t in 1..T  ->  mean (..., d), var (..., 1)
-    ValueError if t is outside 1..T.
-    Source: Chan v3 Def 2.1, (2.1), (2.4), (2.7)
-    Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
-    """
-    now, (x_prev,) = sched.at(t, first=1), vectors(x_prev=x_prev)
-    return np.sqrt(now.alpha) * x_prev, now.beta
-
-
-def q_marginal(x0: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array]:
-    """Law of x_t given x_0.
-
-    mean = sqrt(alpha_bar[t]) x0,  var = 1 - alpha_bar[t]
-    x0 (..., d), t in 0..T  ->  mean (..., d), var (..., 1)
-    ValueError if t is outside 0..T.
-    Source: Chan v3 Thm 2.2, (2.8), (2.10), (2.12)
-    Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
-    """
-    now, (x0,) = sched.at(t), vectors(x0=x0)
-    return now.signal * x0, now.noise2
-
-
-def q_sample(x0: Array, t: int | Array, eps: Array, sched: Schedule) -> Array:
-    """Return x_t made from x_0 and the noise eps in one shot.
-
-    x_t = sqrt(alpha_bar[t]) x0 + sqrt(1 - alpha_bar[t]) eps
-    x0, eps (..., d), t in 0..T  ->  (..., d)
-    ValueError if t is outside 0..T.
-    Source: Chan v3 (2.11). Departs: the training box prints no root on alpha_bar.
-    Test: test_ddpm.py::test_q_sample_has_the_law_q_marginal
-    """
-    now, (x0, eps) = sched.at(t), vectors(x0=x0, eps=eps)
-    return now.signal * x0 + now.noise * eps
-
-
-def q_posterior(
-    x0: Array, xt: Array, t: int | Array, sched: Schedule
-) -> tuple[Array, Array]:
-    """Law of x_{t-1} given x_t and x_0.
-
-    mean = [(1-ab[t-1]) sqrt(a[t]) xt + (1-a[t]) sqrt(ab[t-1]) x0] / (1-ab[t])
-    var  = (1-a[t]) (1-ab[t-1]) / (1-ab[t])
-    x0, xt (..., d), t in 1..T  ->  mean (..., d), var (..., 1)
-    ValueError if t is outside 1..T.
-    Source: Chan v3 Thm 2.5, (2.24), (2.25), (2.32). Departs: (2.26) prints a root on
-    ab[t-1].
-    Test: test_ddpm.py::test_q_posterior_is_bayes_rule
-    """
-    x0, xt = vectors(x0=x0, xt=xt)
-    now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
-    mean = before.noise2 * np.sqrt(now.alpha) * xt + now.beta * before.signal * x0
-    return mean / now.noise2, now.beta * before.noise2 / now.noise2
-
-
-def sigma_q(t: int | Array, sched: Schedule) -> Array:
-    """Standard deviation of x_{t-1} given x_t and x_0; it is 0 at t = 1.
-
-    sigma_q^2 = (1-a[t]) (1-ab[t-1]) / (1-ab[t])
-    t in 1..T  ->  (..., 1)
-    ValueError if t is outside 1..T.
-    Source: Chan v3 (2.32). Departs: (2.26) prints a root on ab[t-1].
-    Test: test_ddpm.py::test_q_posterior_is_bayes_rule
-    """
-    now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
-    return np.sqrt(now.beta * before.noise2 / now.noise2)
+from refdiff.targets import EPS, Target, ask
 
 
 def mu_from_eps(xt: Array, t: int | Array, eps: Array, sched: Schedule) -> Array:
@@ -95,25 +24,114 @@ def mu_from_eps(xt: Array, t: int | Array, eps: Array, sched: Schedule) -> Array
     [xt - (1-a[t]) / sqrt(1-ab[t]) eps] / sqrt(a[t])
     xt, eps (..., d), t in 1..T  ->  (..., d)
     ValueError if t is outside 1..T, or alpha_bar[t] = 0: no eps leads back from there.
-    Source: Chan v3 (2.49)
+    Source: Chan v3 (2.49), (2.50)
     Test: test_ddpm.py::test_mean_from_eps_is_the_posterior_mean
     """
-    now, (xt, eps) = sched.at(t, first=1), vectors(xt=xt, eps=eps)
-    if (now.signal == 0).any():
-        raise ValueError(f"eps says nothing of x_prev where alpha_bar[t] = 0 (t={t})")
+    now, (xt, eps) = _leads_back(t, sched), vectors(xt=xt, eps=eps)
     return (xt - now.beta / now.noise * eps) / np.sqrt(now.alpha)
 
 
+def mu_from_x0(xt: Array, t: int | Array, x0: Array, sched: Schedule) -> Array:
+    """Mean of x_{t-1} given x_t and x_0, which is `q_posterior`'s.
+
+    xt, x0 (..., d), t in 1..T  ->  (..., d)
+    ValueError if t is outside 1..T.
+    Source: Chan v3 (2.39)-(2.41)
+    Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
+    """
+    return q_posterior(x0, xt, t, sched)[0]
+
+
+def mu_from_v(xt: Array, t: int | Array, v: Array, sched: Schedule) -> Array:
+    """Mean of x_{t-1} given x_t and v = signal eps - noise x0.
+
+    sqrt(a[t]) xt - (1-a[t]) sqrt(ab[t-1]) / sqrt(1-ab[t]) v
+    xt, v (..., d), t in 1..T  ->  (..., d)
+    ValueError if t is outside 1..T.
+    Source: Salimans22 D with Chan v3 (2.25)
+    Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
+    """
+    xt, v = vectors(xt=xt, v=v)
+    now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
+    return np.sqrt(now.alpha) * xt - now.beta * before.signal / now.noise * v
+
+
+def mu_from_score(xt: Array, t: int | Array, score: Array, sched: Schedule) -> Array:
+    """Mean of x_{t-1} given x_t and the score -eps / noise.
+
+    (xt + (1-a[t]) score) / sqrt(a[t])
+    xt, score (..., d), t in 1..T  ->  (..., d)
+    ValueError if t is outside 1..T, or alpha_bar[t] = 0.
+    Source: Song21 (46)
+    Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
+    """
+    now, (xt, score) = _leads_back(t, sched), vectors(xt=xt, score=score)
+    return (xt + now.beta * score) / np.sqrt(now.alpha)
+
+
+def _leads_back(t, sched):
+    """Row of t, refused where eps and the score say nothing of x0."""
+    now = sched.at(t, first=1)
+    if (now.signal == 0).any():
+        raise ValueError(f"eps says nothing of x_prev where alpha_bar[t] = 0 (t={t})")
+    return now
+
+
 def ddpm_step(xt: Array, t: int, eps_hat: Array, z: Array, sched: Schedule) -> Array:
-    """One ancestral step, with the posterior's variance.
+    """One ancestral step from the predicted noise, with the posterior's variance.
 
     x_prev = [xt - (1-a[t]) / sqrt(1-ab[t]) eps_hat] / sqrt(a[t]) + sigma_q(t) z
     xt, eps_hat, z (..., d), t in 1..T  ->  (..., d)
     ValueError if t is outside 1..T, or alpha_bar[t] = 0.
-    Source: Chan v3 (2.52). Departs: its box says to compute x0_hat.
+    Source: Chan v3 (2.51), (2.52), (2.60), Box 2.5 inference. Departs: the box says to
+    compute x0_hat.
     Test: test_ddpm.py::test_law_of_the_chain_is_the_exact_recursion
     """
     return mu_from_eps(xt, t, eps_hat, sched) + sigma_q(t, sched) * z
+
+
+def ddpm_step_x0(xt: Array, t: int, x0_hat: Array, z: Array, sched: Schedule) -> Array:
+    """One ancestral step from the predicted x0, with the posterior's variance.
+
+    x_prev = [(1-ab[t-1]) sqrt(a[t]) xt + (1-a[t]) sqrt(ab[t-1]) x0_hat] / (1-ab[t])
+             + sigma_q(t) z
+    xt, x0_hat, z (..., d), t in 1..T  ->  (..., d);  it holds at alpha_bar[t] = 0 too
+    ValueError if t is outside 1..T.
+    Source: Chan v3 (2.34)-(2.36), (2.48), Box 2.4 inference
+    Test: test_ddpm.py::test_every_target_gives_one_table
+    """
+    return mu_from_x0(xt, t, x0_hat, sched) + sigma_q(t, sched) * z
+
+
+def ddpm_step_v(xt: Array, t: int, v_hat: Array, z: Array, sched: Schedule) -> Array:
+    """One ancestral step from the predicted v: mu_from_v + sigma_q(t) z.
+
+    Source: Salimans22 D with Chan v3 (2.48)
+    Test: test_ddpm.py::test_every_target_gives_one_table
+    """
+    return mu_from_v(xt, t, v_hat, sched) + sigma_q(t, sched) * z
+
+
+def ddpm_step_score(
+    xt: Array, t: int, score: Array, z: Array, sched: Schedule
+) -> Array:
+    """One ancestral step from the score: mu_from_score + sigma_q(t) z.
+
+    Source: Song21 (46) with Chan v3 (2.32) for the variance
+    Test: test_ddpm.py::test_every_target_gives_one_table
+    """
+    return mu_from_score(xt, t, score, sched) + sigma_q(t, sched) * z
+
+
+def ddpm_step_mean(
+    xt: Array, t: int, mu_hat: Array, z: Array, sched: Schedule
+) -> Array:
+    """One ancestral step from the predicted mean itself: mu_hat + sigma_q(t) z.
+
+    Source: Chan v3 (2.34)
+    Test: test_ddpm.py::test_every_target_gives_one_table
+    """
+    return mu_hat + sigma_q(t, sched) * z
 
 
 def ddpm_step_beta(
@@ -127,65 +145,78 @@ def ddpm_step_beta(
     Source: Ho20 Algorithm 2 and 3.2
     Test: test_ddpm.py::test_law_of_the_chain_is_the_exact_recursion
     """
-    std = np.sqrt(sched.at(t, first=1).beta) * (np.asarray(t) > 1)[..., None]
+    return ddpm_step_learned(xt, t, eps_hat, 1.0, z, sched)
+
+
+def learned_var(share: Array, t: int | Array, sched: Schedule) -> Array:
+    """Variance of p(x_{t-1} | x_t) that a network sets between its two bounds.
+
+    exp(share log beta[t] + (1 - share) log sigma_q^2(t)),  sigma_q^2(1) := sigma_q^2(2)
+    share (..., d) or a number: 0 gives sigma_q^2, 1 gives beta; t in 1..T
+    ValueError if t is outside 1..T. With T = 1 both bounds are beta[1].
+    Source: Nichol21 (15)
+    Test: test_ddpm.py::test_learned_variance_lies_between_its_bounds
+    """
+    beta = sched.at(t, first=1).beta
+    if sched.T == 1:
+        return beta + 0 * np.asarray(share)
+    low = sigma_q(np.maximum(t, 2), sched) ** 2
+    return beta**share * low ** (1 - np.asarray(share))
+
+
+def ddpm_step_learned(
+    xt: Array, t: int, eps_hat: Array, share: Array, z: Array, sched: Schedule
+) -> Array:
+    """One ancestral step with `learned_var` for its variance; no noise at t = 1.
+
+    xt, eps_hat, z (..., d), share (..., d) or a number, t in 1..T  ->  (..., d)
+    ValueError if t is outside 1..T, or alpha_bar[t] = 0.
+    Source: Nichol21 (15)
+    Test: test_ddpm.py::test_learned_variance_lies_between_its_bounds
+    """
+    std = np.sqrt(learned_var(share, t, sched)) * (np.asarray(t) > 1)[..., None]
     return mu_from_eps(xt, t, eps_hat, sched) + std * z
 
 
-def ddpm_chain(sched: Schedule, step: Callable = ddpm_step) -> Chain:
+MEAN = Target(
+    "mean",
+    lambda x0, eps, t, sched: mu_from_x0(q_sample(x0, t, eps, sched), t, x0, sched),
+    lambda xt, x0, t, sched: mu_from_x0(xt, t, x0, sched),
+    lambda xt, score, t, sched: mu_from_score(xt, t, score, sched),
+    lambda xt, mu, t, sched: x0_from_mu(xt, t, mu, sched),
+)
+
+
+def x0_from_mu(xt: Array, t: int | Array, mu: Array, sched: Schedule) -> Array:
+    """Return the x0 whose posterior mean of x_{t-1} is mu; the inverse of mu_from_x0.
+
+    [(1-ab[t]) mu - (1-ab[t-1]) sqrt(a[t]) xt] / [(1-a[t]) sqrt(ab[t-1])]
+    xt, mu (..., d), t in 1..T  ->  (..., d)
+    ValueError if t is outside 1..T.
+    Source: Chan v3 (2.25) solved for x0
+    Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
+    """
+    xt, mu = vectors(xt=xt, mu=mu)
+    now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
+    left = now.noise2 * mu - before.noise2 * np.sqrt(now.alpha) * xt
+    return left / (now.beta * before.signal)
+
+
+def ddpm_chain(
+    sched: Schedule, step: Callable = ddpm_step, target: Target = EPS
+) -> Chain:
     """Return the ancestral sampler as a Chain, from t = T down to 1.
 
-    step: ddpm_step or ddpm_step_beta
-    ValueError if alpha_bar reaches 0: no eps leads back from there.
-    Source: Chan v3 (2.52); Ho20 Algorithm 2
+    step(xt, t, prediction, z, sched), and the target that it is given
+    ValueError if alpha_bar reaches 0 and the target leads nowhere from there.
+    Source: Chan v3 (2.48), (2.52); Ho20 Algorithm 2
     Test: test_ddpm.py::test_law_of_the_chain_is_the_exact_recursion
     """
 
     def at(t):
-        level = sched.level(t)
-
         def one(x, z, model):
-            eps_hat = eps_from_score(x, model(x, level), level.signal, level.noise)
-            return step(x, t, eps_hat, z, sched)
+            return step(x, t, ask(model, x, t, sched, target), z, sched)
 
         return one
 
     return tabulate([at(t) for t in range(sched.T, 0, -1)])
-
-
-def q_chain(sched: Schedule) -> Chain:
-    """Return the forward process as a Chain that asks no model, from t = 1 to T.
-
-    x_t = sqrt(alpha[t]) x_{t-1} + sqrt(1-alpha[t]) z
-    Source: Chan v3 (2.7)
-    Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
-    """
-
-    def at(t):
-        def one(x, z, model):
-            mean, var = q_step(x, t, sched)
-            return mean + np.sqrt(var) * z
-
-        return one
-
-    return tabulate([at(t) for t in range(1, sched.T + 1)])
-
-
-def eps_loss(
-    params: Array, net: MLP, x0: Array, t: Array, eps: Array, sched: Schedule
-) -> tuple[float, Array]:
-    """Squared error of the predicted noise, summed over d, averaged over the batch.
-
-    loss = (1/n) sum_n ||eps_hat(x_t, t) - eps||^2,  x_t = signal x0 + noise eps
-    params (size,), x0 and eps (n, d), t (n,) in 1..T  ->  loss, gradient (size,)
-    ValueError if t is outside 1..T or the batch is empty.
-    Source: Chan v3 2.5 training box; Ho20 (14)
-    Test: test_ddpm.py::test_eps_loss_gradient
-    """
-    if not len(x0):
-        raise ValueError("x0 must hold at least one point")
-    sched.at(t, first=1)
-    xt = q_sample(x0, t, eps, sched).astype(params.dtype, copy=False)
-    eps_hat, cache = net.forward(params, xt, sched.label[t])
-    error = eps_hat - eps
-    dparams, _ = net.backward(cache, 2 / len(x0) * error)
-    return float((error**2).sum() / len(x0)), dparams

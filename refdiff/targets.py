@@ -14,9 +14,10 @@ Arguments broadcast: xt and the prediction (..., d), signal and noise numbers or
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from refdiff._check import Array, Scale
-from refdiff.schedule import Level
+from refdiff.schedule import Level, Schedule
 
 
 def x0_from_eps(xt: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
@@ -138,6 +139,65 @@ def v_target(x0: Array, eps: Array, signal: Scale, noise: Scale) -> Array:
 
 Model = Callable[[Array, Level], Array]
 Network = Callable[[Array, float], Array]
+
+
+class Target(NamedTuple):
+    """One quantity y that a network may predict, at the times t of a schedule.
+
+    of(x0, eps, t, sched): y itself; from_x0(xt, x0, t, sched) and
+    from_score(xt, score, t, sched): the y of the same denoiser; to_x0(xt, y, t, sched)
+    """
+
+    name: str
+    of: Callable
+    from_x0: Callable
+    from_score: Callable
+    to_x0: Callable
+
+
+def _at(conversion):
+    """A conversion that takes the times of a schedule for signal and noise."""
+
+    def at(xt, y, t, sched):
+        now = sched.at(t)
+        return conversion(xt, y, now.signal, now.noise)
+
+    return at
+
+
+def _itself(xt, y, t, sched):
+    return y
+
+
+EPS = Target(
+    "eps",
+    lambda x0, eps, t, sched: eps,
+    _at(eps_from_x0),
+    _at(eps_from_score),
+    _at(x0_from_eps),
+)
+X0 = Target("x0", lambda x0, eps, t, sched: x0, _itself, _at(x0_from_score), _itself)
+V = Target("v", _at(v_target), _at(v_from_x0), _at(v_from_score), _at(x0_from_v))
+SCORE = Target(
+    "score",
+    lambda x0, eps, t, sched: -eps / sched.at(t).noise,
+    _at(score_from_x0),
+    _itself,
+    _at(x0_from_score),
+)
+
+
+def ask(model: Model, x: Array, t: int, sched: Schedule, target: Target) -> Array:
+    """What a model says of x at time t, as the target's prediction.
+
+    model(x, level): the score, or x0_hat where signal = 0, as in `Chain.run`
+    x (n, d)  ->  (n, d)
+    Source: Lin24 3.2 for signal = 0
+    Test: test_targets.py::test_a_model_is_asked_for_any_target
+    """
+    level = sched.level(t)
+    convert = target.from_x0 if level.signal == 0 else target.from_score
+    return convert(x, model(x, level), t, sched)
 
 
 def _needs_signal(level):

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from refdiff import ddpm, metrics, schedule, train
+from refdiff import ddpm, forward, losses, metrics, schedule, train
 from refdiff._check import Array
 from refdiff.data import Data
 from refdiff.net import MLP
@@ -53,7 +53,8 @@ def training(
     def loss_grad(params, rng):
         x0 = data.draw(settings.batch, rng)
         t = rng.integers(1, settings.T + 1, settings.batch)
-        return ddpm.eps_loss(params, net, x0, t, rng.standard_normal(x0.shape), sched)
+        eps = rng.standard_normal(x0.shape)
+        return losses.loss(params, net, x0, t, eps, sched)
 
     if state is None:
         state = train.start(net.init(rng, np.float32), rng)
@@ -199,7 +200,7 @@ def _draw_forward(plots, axes, settings, data):
     for ax, t in zip(axes, times, strict=True):
         law = data.exact.noised(sched.signal[t], sched.noise[t])
         title = f"forward process, t = {t}" if t else "data"
-        xt = ddpm.q_sample(x0, t, eps, sched)
+        xt = forward.q_sample(x0, t, eps, sched)
         plots.cloud(ax, xt, title, plots.DATA, BOX, law if law.has_density else None)
 
 

@@ -9,12 +9,8 @@ from scipy import stats
 from support import assert_accurate, check_grad, exact, ks_passes, mixture_cdf
 
 from refdiff import gaussian, schedule
-from refdiff.ddpm import (
-    ddpm_chain,
-    ddpm_step,
-    ddpm_step_beta,
-    eps_loss,
-    mu_from_eps,
+from refdiff.ddpm import ddpm_chain, ddpm_step, ddpm_step_beta, mu_from_eps
+from refdiff.forward import (
     q_chain,
     q_marginal,
     q_posterior,

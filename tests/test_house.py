@@ -16,7 +16,7 @@ PACKAGE = ROOT / "refdiff"
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
-probe vae ddpm ddim score langevin solvers sde brownian master fokker_planck
+probe vae estimators autoencoder forward ddpm losses elbo ddim score langevin solvers sde brownian master fokker_planck
 metrics plots errata oracle cite data tour cli __main__
 """
 ORDER = HOUSE.split()
