@@ -15,19 +15,25 @@ from refdiff._check import ROOT
 KEYS = {
     "Chan v3": "S. H. Chan, Tutorial on Diffusion Models for Imaging and Vision, "
     "arXiv 2403.18103v3, 2025",
+    "Chan v1": "the same, version 1 of March 2024: for what version 3 left out",
     "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
     "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
     "Barycenters of Measures, 2015",
     "Efron11": "B. Efron, Tweedie's Formula and Selection Bias, 2011",
     "Elfwing18": "Elfwing, Uchibe, Doya, Sigmoid-Weighted Linear Units for Neural "
     "Network Function Approximation in Reinforcement Learning, 2018",
+    "Hang23": "Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo, Efficient Diffusion Training via "
+    "Min-SNR Weighting Strategy, 2023",
     "Ho20": "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020",
+    "Kingma14": "Kingma, Welling, Auto-Encoding Variational Bayes, 2014",
     "Kingma15": "Kingma, Ba, Adam: A Method for Stochastic Optimization, 2015",
     "Kingma21": "Kingma, Salimans, Poole, Ho, Variational Diffusion Models, 2021",
     "Lin24": "Lin, Liu, Li, Yang, Common Diffusion Noise Schedules and Sample Steps "
     "are Flawed, 2024",
     "Loshchilov17": "Loshchilov, Hutter, SGDR: Stochastic Gradient Descent with Warm "
     "Restarts, 2017",
+    "Lucas19": "Lucas, Tucker, Grosse, Norouzi, Don't Blame the ELBO! A Linear VAE "
+    "Perspective on Posterior Collapse, 2019",
     "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "
     "2021",
     "Salimans22": "Salimans, Ho, Progressive Distillation for Fast Sampling of "
@@ -37,18 +43,20 @@ KEYS = {
     "SongJ21": "J. Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021",
     "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
     "distances, 2013",
+    "Tipping99": "Tipping, Bishop, Probabilistic Principal Component Analysis, 1999",
     "Vaswani17": "Vaswani et al., Attention Is All You Need, 2017",
 }
 
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*"
 LOCATOR = (
-    rf"(?:(?:Thm|Def|Ex|Fig|Table|Algorithm) {NUMBER}"
+    rf"(?:(?:Thm|Def|Ex|Fig|Table|Algorithm) {NUMBER}|Box {NUMBER} (?:training|inference)"
     rf"|\({NUMBER}\)(?:-\({NUMBER}\))?|{NUMBER}|[A-Z]\b)"
 )
 ITEM = re.compile(
     rf"({'|'.join(KEYS)}) (?:{LOCATOR}(?:(?:,| and) {LOCATOR})*(?: .*)?|for .+)"
 )
-NAMED = re.compile(r"(Thm|Def|Ex|Fig|Algorithm) (\d+\.\d+)")
+NAMED = re.compile(r"\b(?:Thm|Def|Ex|Fig|Algorithm) \d+\.\d+|\bBox \d+\.\d+ \w+")
+OLD = re.compile(r"Chan (v1 \d+\.\d+)")
 EQUATION = re.compile(r"\((\d+)\.(\d+)\)(?:-\((\d+)\.(\d+)\))?")
 
 
@@ -71,12 +79,13 @@ class Entry:
 
     @property
     def places(self) -> set[str]:
-        """Places of the tutorial that the entry speaks of, such as "Thm 2.5", "(2.25)"."""
+        """Places of the tutorial that the entry speaks of: "Thm 2.5", "(2.25)", "v1 2.9"."""
+        old = set(OLD.findall(self.source))
         if "Chan v3" not in self.source:
-            return set()
+            return old
         chan = [item for item in self.items if item.startswith("Chan v3")]
         text = "; ".join([*chan, *self.source.split("Departs:")[1:]])
-        found = {f"{kind} {number}" for kind, number in NAMED.findall(text)}
+        found = old | set(NAMED.findall(text))
         for chapter, first, _, last in EQUATION.findall(text):
             for n in range(int(first), int(last or first) + 1):
                 found.add(f"({chapter}.{n})")
@@ -114,21 +123,25 @@ def entries() -> tuple[Entry, ...]:
 
 
 def find(place: str) -> list[Entry]:
-    """Entries that speak of a place: "2.25", "(2.25)", "Thm 2.5", "Ex 2.1", "Fig 2.10".
+    """Entries that speak of a place: "2.25", "(2.25)", "Thm 2.5", "Ex 2.1", "Box 2.4".
 
     A bare number finds equations, theorems, definitions, examples and figures alike, a
-    number in brackets equations alone.
+    number in brackets equations alone; "Box 2.4" finds the boxed algorithms of section
+    2.4, training and inference, and "v1 2.9" a section that version 1 alone has.
     ValueError if place is none of these.
     """
     named = {"theorem": "Thm", "definition": "Def", "example": "Ex", "figure": "Fig"}
-    match = re.fullmatch(r"([A-Za-z]*)\.? ?(\(?\d+\.\d+\)?)", place.strip())
+    match = re.fullmatch(r"(v1|[A-Za-z]*)\.? ?(\(?\d+\.\d+\)?)( \w+)?", place.strip())
     if not match:
         raise ValueError(f"a place is a number such as 2.25 or Thm 2.5; got {place!r}")
     kind, number = named.get(match[1].lower(), match[1].capitalize()), match[2]
     if number.startswith("(") or kind == "Eq":
         wanted = {f"({number.strip('()')})"}
+    elif kind == "Box":
+        wanted = {f"Box {number} {half}" for half in ("training", "inference")}
+        wanted = {box for box in wanted if box.endswith((match[3] or "").strip())}
     elif kind:
-        wanted = {f"{kind} {number}"}
+        wanted = {f"{kind.replace('V1', 'v1')} {number}"}
     else:
         wanted = {f"({number})", *(f"{kind} {number}" for kind in named.values())}
     return [entry for entry in entries() if entry.places & wanted]
@@ -150,8 +163,9 @@ def code_of_test(test: str, folder: Path | None = None) -> str | None:
 
 def _order(place):
     """Sort key of a place: chapter, kind (equations last), number."""
-    kind, chapter, number = re.fullmatch(r"(\w* ?)\(?(\d+)\.(\d+)\)?", place).groups()
-    return int(chapter), not kind, kind, int(number)
+    chapter, number = re.search(r"(\d+)\.(\d+)", place).groups()
+    kind = place.partition(" ")[0] if place[0] != "(" else ""
+    return int(chapter), not kind, kind, int(number), place
 
 
 def table() -> str:

@@ -48,7 +48,7 @@ def q_marginal(x0: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array
     mean = sqrt(alpha_bar[t]) x0,  var = 1 - alpha_bar[t]
     x0 (..., d), t in 0..T  ->  mean (..., d), var (..., 1)
     ValueError if t is outside 0..T.
-    Source: Chan v3 Thm 2.2, (2.8), (2.10), (2.12)
+    Source: Chan v3 Thm 2.2, (2.8)-(2.10), (2.12)
     Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
     """
     now, (x0,) = sched.at(t), vectors(x0=x0)
@@ -77,8 +77,8 @@ def q_posterior(
     var  = (1-a[t]) (1-ab[t-1]) / (1-ab[t])
     x0, xt (..., d), t in 1..T  ->  mean (..., d), var (..., 1)
     ValueError if t is outside 1..T.
-    Source: Chan v3 Thm 2.5, (2.24), (2.25), (2.32). Departs: (2.26) prints a root on
-    ab[t-1].
+    Source: Chan v3 Thm 2.5, (2.20), (2.23)-(2.25), (2.27)-(2.32), Fig 2.10, Fig 2.11.
+    Departs: (2.26) prints a root on ab[t-1], (2.28) no minus in the exponent.
     Test: test_ddpm.py::test_q_posterior_is_bayes_rule
     """
     x0, xt = vectors(x0=x0, xt=xt)
@@ -104,7 +104,7 @@ def q_chain(sched: Schedule) -> Chain:
     """Return the forward process as a Chain that asks no model, from t = 1 to T.
 
     x_t = sqrt(alpha[t]) x_{t-1} + sqrt(1-alpha[t]) z
-    Source: Chan v3 (2.7)
+    Source: Chan v3 (2.7), Fig 2.7
     Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
     """
 

@@ -173,7 +173,7 @@ class Mixture:
         means' = signal means,  covs' = signal^2 covs + noise^2 I
         signal, noise: finite numbers
         ValueError if one of them is not finite.
-        Source: Chan v3 Ex 2.2, (2.2), (2.13)
+        Source: Chan v3 Ex 2.2, (2.2), (2.13), Fig 2.5, Fig 2.7
         Test: test_mixture.py::test_noised_is_the_law_of_the_noised_samples
         """
         signal, noise = finite(signal=signal, noise=noise)

@@ -41,7 +41,7 @@ def encode_component(x: Array, law: Mixture) -> Array:
 
     argmax_k p(k | x)
     x (..., d)  ->  (...) ints in 0..K-1
-    Source: Chan v3 Ex 1.2
+    Source: Chan v3 Def 1.1, Ex 1.2
     Test: test_vae.py::test_a_mixture_is_an_autoencoder
     """
     return law.responsibilities(x).argmax(axis=-1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import linalg, stats
 from support import assert_accurate, covariances, exact
 
 from refdiff import gaussian
@@ -61,6 +61,72 @@ def test_kl_vanishes_only_at_equality():
     assert abs(gaussian.kl(m, S, m, S)) < 1e-15
     assert gaussian.kl(m, S, m, 1.01 * S) > 1e-5
     assert gaussian.kl(m, S, m + 0.01, S) > 1e-5
+
+
+@pytest.mark.identity
+@given(cov0=covariances(3), cov1=covariances(3))
+def test_entropy_and_expected_logpdf_make_the_divergence(cov0, cov1):
+    """KL = -E_q log p - H(q), where H(q) is SciPy's and -E_q log q as well."""
+    m0, m1, H = POINT, np.array([0.5, -0.2, 1.0]), gaussian.entropy(cov0)
+    cross = -gaussian.expected_logpdf(m0, cov0, m1, cov1)
+    size = 1 + abs(cross) + abs(H)
+    assert gaussian.kl(m0, cov0, m1, cov1) == pytest.approx(cross - H, abs=1e-12 * size)
+    assert H == pytest.approx(-gaussian.expected_logpdf(m0, cov0, m0, cov0), abs=1e-12)
+    scipys = stats.multivariate_normal(m0, cov0).entropy()
+    assert H == pytest.approx(scipys, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.oracle
+@given(cov0=covariances(2), cov1=covariances(2))
+def test_expected_logpdf_is_the_mean_over_four_points(cov0, cov1):
+    """Points at +-1 in each direction of cov0's root: exact for quadratics."""
+    m0, m1 = POINT[:2], POINT[1:]
+    signs = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    x = m0 + signs @ np.linalg.cholesky(cov0).T
+    values = stats.multivariate_normal(m1, cov1).logpdf(x)
+    got = gaussian.expected_logpdf(m0, cov0, m1, cov1)
+    assert got == pytest.approx(values.mean(), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.limit
+def test_the_expected_logpdf_of_a_point_is_the_density_there():
+    m, cov, none = POINT[1:], np.array([[2.0, 0.3], [0.3, 1.0]]), np.zeros((2, 2))
+    at = gaussian.logpdf(POINT[:2], m, cov)
+    assert gaussian.expected_logpdf(POINT[:2], none, m, cov) == at
+    line = np.array([[1.0, 1.0], [1.0, 1.0]])  # singular, as cov0 may be
+    near = gaussian.expected_logpdf(POINT[:2], line + 1e-12 * np.eye(2), m, cov)
+    got = gaussian.expected_logpdf(POINT[:2], line, m, cov)
+    assert got == pytest.approx(near, abs=1e-11)
+
+
+def test_kl_and_expected_logpdf_broadcast_over_means():
+    m0, m1 = POINT[:2] + np.arange(5)[:, None, None], POINT[1:] * np.ones((4, 1))
+    cov0, cov1 = np.array([[2.0, 0.3], [0.3, 1.0]]), np.array([[1.0, 0.5], [0.5, 3]])
+    m1 = m1 + np.arange(4)[:, None]
+    for f in (gaussian.kl, gaussian.expected_logpdf):
+        rows = [[f(a[0], cov0, b, cov1) for b in m1] for a in m0]
+        np.testing.assert_allclose(f(m0, cov0, m1, cov1), rows, rtol=1e-14)
+
+
+@pytest.mark.identity
+@given(cov=covariances(3), scale=st.sampled_from([1e-16, 1.0, 1e16]))
+def test_the_symmetric_root_is_symmetric_and_a_root(cov, scale):
+    """And SciPy's, and positive semidefinite; of singular matrices and of 0 too."""
+    for S in (scale * cov, scale * np.outer(POINT, POINT), np.zeros((3, 3))):
+        R, size = gaussian.symmetric_root(S), np.abs(S).max()
+        np.testing.assert_allclose(R, R.T, rtol=0, atol=1e-14 * np.sqrt(size))
+        np.testing.assert_allclose(R @ R, S, rtol=0, atol=1e-13 * size)
+        assert np.linalg.eigvalsh(R)[0] >= -1e-14 * np.sqrt(size)
+    want = linalg.sqrtm(cov)
+    np.testing.assert_allclose(gaussian.symmetric_root(cov), want, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.diag([1.0, -1e-9]), -np.eye(2), np.array([[1.0, 0.5], [0.4, 1.0]])]
+)
+def test_the_symmetric_root_refuses_what_is_no_covariance(bad):
+    with pytest.raises(ValueError, match="symmetric and positive semidefinite"):
+        gaussian.symmetric_root(bad)
 
 
 @pytest.mark.identity
@@ -137,6 +203,29 @@ def test_kl_agrees_with_50_digits():
     assert_accurate(gaussian.kl(*one), f, exact([m0, v0, m1, v1]))
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("std0", [1e-8, 1e-3, 1.0, 1e8])
+@pytest.mark.parametrize("std1", [1e-8, 1.0, 1e8])
+def test_expected_logpdf_and_entropy_agree_with_50_digits(std0, std1):
+    import mpmath as mp
+
+    m0, m1 = 1.0, 1.0 + 3 * std1
+
+    def terms(v):
+        m0, v0, m1, v1 = v
+        return -((m0 - m1) ** 2) / v1 / 2, -v0 / v1 / 2, -mp.log(2 * mp.pi * v1) / 2
+
+    one = [np.atleast_1d(m0), np.atleast_2d(std0**2)]
+    one += [np.atleast_1d(m1), np.atleast_2d(std1**2)]
+    inputs = exact([m0, std0**2, m1, std1**2])
+    size = [sum(abs(a) for a in terms(inputs)) + 2]  # 2: log 2 pi apart from log v1
+    got = gaussian.expected_logpdf(*one)
+    assert_accurate(got, lambda v: [sum(terms(v))], inputs, size)
+    got = gaussian.entropy(one[1])
+    want = [mp.log(2 * mp.pi * mp.e * inputs[1]) / 2]
+    assert_accurate(got, lambda v: want, [], [abs(want[0]) + 2])
+
+
 def test_singular_covariances_are_refused():
     singular = np.array([[1.0, 1.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match="positive definite"):
@@ -147,6 +236,10 @@ def test_singular_covariances_are_refused():
         gaussian.logpdf(np.zeros(2), np.zeros(2), -np.eye(2))
     with pytest.raises(ValueError, match="symmetric"):
         gaussian.kl(np.zeros(2), np.array([[1, 0.9], [0, 1]]), np.zeros(2), np.eye(2))
+    with pytest.raises(ValueError, match="positive definite"):
+        gaussian.entropy(singular)
+    with pytest.raises(ValueError, match="positive definite"):
+        gaussian.expected_logpdf(np.zeros(2), np.eye(2), np.zeros(2), singular)
     wide = np.diag([1e16, 1e-16])  # badly scaled, but not singular
     assert np.isfinite(gaussian.logpdf(np.zeros(2), np.zeros(2), wide))
 
@@ -175,6 +268,9 @@ def test_every_door_refuses_what_is_not_finite():
         (lambda: gaussian.kl(zero, one, bad, one), "mean1"),
         (lambda: gaussian.marginal(one, bad, zero, one, one), "b"),
         (lambda: gaussian.condition(zero, one, [0], bad), "value"),
+        (lambda: gaussian.entropy(bad[None]), "cov"),
+        (lambda: gaussian.symmetric_root(bad[None]), "cov"),
+        (lambda: gaussian.expected_logpdf(zero, bad[None], zero, one), "cov0"),
     ):
         with pytest.raises(ValueError, match=f"{name} must be finite"):
             call()

@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
-from scipy import stats
+from scipy import special, stats
 from scipy.integrate import quad
 from support import (
     ALPHA,
@@ -77,6 +77,23 @@ def test_responsibilities_are_bayes_rule(m):
             stats.multivariate_normal(m.means[k], m.covs[k]).logpdf(x)
         )
         np.testing.assert_allclose(p[:, k] * np.exp(m.logpdf(x)), joint, rtol=1e-9)
+
+
+@pytest.mark.identity
+@given(m=mixtures())
+def test_log_joint_is_likelihood_times_weight(m):
+    """SciPy's likelihood; summed over k it is p(x), and over p(x) it is p(k | x)."""
+    x = POINTS[:, : m.d]
+    log_joint = m.log_joint(x)
+    for k, (w, mean, cov) in enumerate(zip(m.weights, m.means, m.covs, strict=True)):
+        likelihood = stats.multivariate_normal(mean, cov).logpdf(x)
+        np.testing.assert_allclose(
+            log_joint[:, k], np.log(w) + likelihood, rtol=1e-12, atol=1e-12
+        )
+    p, log_p = m.responsibilities(x), m.logpdf(x)
+    total = special.logsumexp(log_joint, axis=1)
+    np.testing.assert_allclose(total, log_p, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(np.exp(log_joint - log_p[:, None]), p, rtol=1e-10)
 
 
 @pytest.mark.identity
@@ -191,8 +208,9 @@ def test_a_data_set_is_the_mixture_of_its_points():
     points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     m = from_points(points)
     assert not m.has_density
-    with pytest.raises(ValueError, match="noised"):
-        m.logpdf(points)
+    for density in (m.logpdf, m.log_joint):
+        with pytest.raises(ValueError, match="noised"):
+            density(points)
     x = np.array([[0.4, 0.3]])
     w = np.exp(-((x - points) ** 2).sum(axis=1) / (2 * 0.5**2))
     np.testing.assert_allclose(
@@ -327,11 +345,10 @@ def test_denoise_agrees_with_50_digits(noise):
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     m, x = example_2_1(), np.linspace(-5, 5, 101)[:, None]
-    whole = m.logpdf(x), m.score(x), m.denoise_cov(x, 0.6, 0.8)
+    whole = m.logpdf(x), m.score(x), m.log_joint(x), m.denoise_cov(x, 0.6, 0.8)
     monkeypatch.setattr(mixture_module, "BLOCK", 14)
-    for a, b in zip(
-        whole, (m.logpdf(x), m.score(x), m.denoise_cov(x, 0.6, 0.8)), strict=True
-    ):
+    parts = m.logpdf(x), m.score(x), m.log_joint(x), m.denoise_cov(x, 0.6, 0.8)
+    for a, b in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -340,6 +357,7 @@ def test_shapes_follow_the_leading_axes():
     x = np.zeros((4, 5, 2))
     assert m.logpdf(x).shape == (4, 5)
     assert m.score(x).shape == (4, 5, 2)
+    assert m.log_joint(x).shape == (4, 5, 3)
     assert m.denoise_cov(x, 0.6, 0.8).shape == (4, 5, 2, 2)
     assert m.logpdf(np.zeros(2)).shape == ()
     assert m.score(np.zeros((0, 2))).shape == (0, 2)

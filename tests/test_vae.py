@@ -1,26 +1,16 @@
 """The bound against quadrature and the joint Gaussian; the printed forms must fail."""
 
-import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import fft, optimize, special, stats
-from support import (
-    assert_accurate,
-    check_grad,
-    covariances,
-    exact,
-    ks_passes,
-    mixture_cdf,
-    mixtures,
-)
+from support import check_grad, covariances, ks_passes, mixture_cdf, mixtures
 
 from refdiff import gaussian, vae
 from refdiff.toys import blobs
 from refdiff.vae import Decoder
 
-SCALES = (1e-8, 1e-3, 1.0, 1e8)
 MU = np.array([0.4, -1.3])
 DECODER = Decoder(
     np.array([[1.0, -0.4], [0.3, 0.8], [0.5, 0.2]]),
@@ -332,7 +322,7 @@ def test_the_surface_is_the_expected_bound_of_example_1_6(t, s, sigma):
 def test_the_supremum_of_example_1_6_is_no_noise_at_all(sigma):
     """The joint maximum lies at the least t allowed; 1 is the optimum of t >= 1 alone."""
     best = -stats.norm(0, sigma).entropy()
-    for least in (1.0, 0.1, 1e-3):
+    for least in (1.0, 0.3, 0.05):
         found = optimize.minimize(
             lambda u: -vae.elbo_surface(*np.exp(u), sigma),
             [0.5, np.log(sigma) + 0.3],
