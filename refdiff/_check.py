@@ -39,6 +39,15 @@ def vectors(**arrays: object) -> list[np.ndarray]:
     return checked
 
 
+def above_zero(**arrays: object) -> list[np.ndarray]:
+    """Return each argument as `finite` does; every entry must be above zero."""
+    checked = finite(**arrays)
+    for name, array in zip(arrays, checked, strict=True):
+        if not (array > 0).all():
+            raise ValueError(f"{name} must be above 0; got {array.min()}")
+    return checked
+
+
 def positive(**numbers: float) -> None:
     """Raise ValueError naming the first number that is not finite and above zero."""
     for name, value in numbers.items():

@@ -93,8 +93,10 @@ class Entry:
 
 
 def _field(doc, name):
-    """Text of a docstring's `name:` field, which ends at the next field."""
-    match = re.search(rf"^{name}: (.*?)(?=^\w+: |\Z)", doc, re.MULTILINE | re.DOTALL)
+    """Text of a docstring's `name:` field, up to the next; `Departs:` belongs to `Source:`."""
+    match = re.search(
+        rf"^{name}: (.*?)(?=^(?!Departs)\w+: |\Z)", doc, re.MULTILINE | re.DOTALL
+    )
     return " ".join(match[1].split()).rstrip(".") if match else ""
 
 

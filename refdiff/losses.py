@@ -48,6 +48,24 @@ def weight_elbo(t: int | Array, sched: Schedule) -> Array:
         return now.beta * before.alpha_bar / (2 * before.noise2 * now.noise2)
 
 
+def weight_bound(var_1: float | None = None) -> Weighting:
+    """Weighting of the whole bound: `weight_elbo`, and 1 / (2 var_1) at t = 1.
+
+    var_1 is the variance of p(x0 | x_1), beta[1] unless given.
+    ValueError if var_1 is not above 0.
+    Source: Chan v3 (2.43), (2.46); Ho20 3.2 for beta
+    Test: test_losses.py::test_the_bounds_weighting_is_that_of_its_estimate
+    """
+    if var_1 is not None:
+        positive(var_1=var_1)
+
+    def weighting(t, sched):
+        first = 1 / (2 * (sched.beta[1] if var_1 is None else var_1))
+        return np.where(np.asarray(t)[..., None] == 1, first, weight_elbo(t, sched))
+
+    return weighting
+
+
 def weight_x0(t: int | Array, sched: Schedule) -> Array:
     """Weight 1: the plain x0 loss, of the tutorial's first training box.
 

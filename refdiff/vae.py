@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refdiff import gaussian
-from refdiff._check import Array, Scale, finite, vectors
+from refdiff._check import Array, Scale, above_zero, finite, vectors
 from refdiff.mixture import Mixture
 
 
@@ -22,6 +22,19 @@ class Decoder(NamedTuple):
     C: Array
     v: Array
     cov: Array
+
+
+def _modes(decoder):
+    """v, L, U, f, f', V^T: cov = L L^T and L^-1 C = U f V^T with full U and V.
+
+    f and f' are padded with zeros to (d,) and (k,): C C^T + cov = L U (1 + f^2) U^T L^T and
+    I + C^T cov^-1 C = V (1 + f^2) V^T, in which no small number drowns in a large one.
+    """
+    C, v, cov = finite(C=decoder.C, v=decoder.v, cov=decoder.cov)
+    L = gaussian.cholesky(cov)
+    U, f, Vt = np.linalg.svd(gaussian.whiten(L, C.T).T)
+    f_d, f_k = (np.pad(f, (0, n - len(f))) for n in C.shape)
+    return v, L, U, f_d, f_k, Vt
 
 
 def dct_basis(d: int) -> Array:
@@ -55,6 +68,7 @@ def decode_component(k: Array, eps: Array, law: Mixture) -> Array:
     Source: Chan v3 Ex 1.2
     Test: test_vae.py::test_a_mixture_is_an_autoencoder
     """
+    (eps,) = finite(eps=eps)
     roots = np.array([gaussian.symmetric_root(cov) for cov in law.covs])
     return law.means[k] + np.einsum("nij,nj->ni", roots[k], eps)
 
@@ -65,6 +79,7 @@ def ideal_code(x: Array, mu: Array, sigma: float) -> Array:
     Source: Chan v3 Ex 1.3, Ex 1.4, (1.9)
     Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
     """
+    (x, mu), (sigma,) = finite(x=x, mu=mu), above_zero(sigma=sigma)
     return (x - mu) / sigma
 
 
@@ -74,6 +89,7 @@ def ideal_decode(z: Array, mu: Array, sigma: float) -> Array:
     Source: Chan v3 Ex 1.3, Ex 1.5, (1.11)
     Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
     """
+    z, mu, sigma = finite(z=z, mu=mu, sigma=sigma)
     return mu + sigma * z
 
 
@@ -85,9 +101,9 @@ def log_likelihood(x: Array, decoder: Decoder) -> Array:
     Source: Chan v3 (1.7)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
-    k = decoder.C.shape[1]
-    C, v, cov = decoder
-    return gaussian.logpdf(x, *gaussian.marginal(C, v, np.zeros(k), np.eye(k), cov))
+    (x,), (v, L, U, f, _, _) = finite(x=x), _modes(decoder)
+    y = gaussian.whiten(L, x - v) @ U / np.sqrt(1 + f**2)
+    return gaussian._logpdf(y, L) - 0.5 * np.log1p(f**2).sum()
 
 
 def posterior(x: Array, decoder: Decoder) -> tuple[Array, Array]:
@@ -98,13 +114,10 @@ def posterior(x: Array, decoder: Decoder) -> tuple[Array, Array]:
     Source: Chan v3 Ex 1.4; Bishop06 (2.116)-(2.117)
     Test: test_vae.py::test_the_posterior_is_bayes_rule
     """
-    (x,) = finite(x=x)
-    L = gaussian.cholesky(decoder.cov)
-    G = gaussian.whiten(L, decoder.C.T)  # rows are L^-1 (columns of C)
-    P = gaussian.cholesky(np.eye(len(G)) + G @ G.T)
-    S = gaussian.unwhiten(P, gaussian.whiten(P, np.eye(len(G))))
-    y = gaussian.whiten(L, x - decoder.v)
-    return gaussian.unwhiten(P, gaussian.whiten(P, y @ G.T)), S
+    (x,), (v, L, U, _, f, Vt) = finite(x=x), _modes(decoder)
+    r = min(len(L), len(f))
+    y = gaussian.whiten(L, x - v) @ U[:, :r]
+    return (y * (f / (1 + f**2))[:r]) @ Vt[:r], Vt.T / (1 + f**2) @ Vt
 
 
 def elbo(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
@@ -115,6 +128,7 @@ def elbo(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
     Source: Chan v3 Def 1.3, Def 1.4, (1.4), (1.5), (1.12)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
+    mean, cov = finite(mean=mean, cov=cov)
     k = len(cov)
     log_pz = gaussian.expected_logpdf(mean, cov, np.zeros(k), np.eye(k))
     return reconstruction(x, mean, cov, decoder) + log_pz + gaussian.entropy(cov)
@@ -128,6 +142,7 @@ def gap(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
     Source: Chan v3 Thm 1.1, (1.6), (1.8)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
+    mean, cov = finite(mean=mean, cov=cov)
     return gaussian.kl(mean, cov, *posterior(x, decoder))
 
 
@@ -139,7 +154,8 @@ def reconstruction(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array
     Source: Chan v3 Thm 1.2, (1.10), Ex 1.5. Departs: Ex 1.5 counts one dimension for d.
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
-    C, v, R = decoder
+    x, mean, cov = finite(x=x, mean=mean, cov=cov)
+    C, v, R = finite(C=decoder.C, v=decoder.v, cov=decoder.cov)
     at_mean = mean @ C.T + v
     return gaussian.expected_logpdf(x, C @ cov @ C.T, at_mean, R)
 
@@ -151,6 +167,7 @@ def prior_matching(mean: Array, cov: Array) -> Array:
     Source: Chan v3 Thm 1.2, (1.10)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
+    mean, cov = finite(mean=mean, cov=cov)
     return gaussian.kl(mean, cov, np.zeros(len(cov)), np.eye(len(cov)))
 
 
@@ -163,9 +180,7 @@ def prior_kl(mean: Array, std: Scale) -> Array:
     Source: Chan v3 Ex 1.6, (1.26). Departs: (1.34) drops d in front of log std.
     Test: test_vae.py::test_prior_kl_is_the_divergence
     """
-    mean, std = finite(mean=mean, std=std)
-    if not (std > 0).all():
-        raise ValueError(f"std must be above 0; got {std.min()}")
+    (mean,), (std,) = finite(mean=mean), above_zero(std=std)
     terms = mean**2 + (std - 1) * (std + 1) - 2 * np.log(std)
     return 0.5 * terms.sum(axis=-1)
 
@@ -176,7 +191,8 @@ def prior_kl_grad(mean: Array, std: Array) -> tuple[Array, Array]:
     Source: Chan v3 (1.27)
     Test: test_vae.py::test_prior_kl_gradient
     """
-    return mean, std - 1 / std
+    (mean,), (std,) = finite(mean=mean), above_zero(std=std)
+    return mean.copy(), std - 1 / std
 
 
 def log_decoder(x: Array, at_z: Array, s: float) -> Array:
@@ -187,7 +203,8 @@ def log_decoder(x: Array, at_z: Array, s: float) -> Array:
     Source: Chan v3 (1.3), (1.28)-(1.30)
     Test: test_vae.py::test_log_decoder_is_the_gaussian
     """
-    d = np.shape(at_z)[-1]
+    (x, at_z), (s,) = finite(x=x, at_z=at_z), above_zero(s=s)
+    d = at_z.shape[-1]
     residual = (x - at_z) / s
     return -0.5 * ((residual**2).sum(axis=-1) + d * gaussian.LOG_2PI) - d * np.log(s)
 
@@ -216,6 +233,8 @@ def elbo_discrete(x: Array, q: Array, law: Mixture) -> Array:
     Test: test_vae.py::test_the_bound_of_a_discrete_latent
     """
     (q,) = finite(q=q)
+    if q.shape[-1:] != law.weights.shape:
+        raise ValueError(f"q must be (..., {len(law.weights)}); got shape {q.shape}")
     if (q < 0).any() or (abs(q.sum(axis=-1) - 1) > 1e-9).any():
         raise ValueError("q must be at least 0, with sum 1 in each row")
     log_q = np.log(np.where(q > 0, q, 1))
@@ -233,6 +252,7 @@ def elbo_surface(t: Array, s: Array, sigma: float) -> Array:
     per dimension below the supremum.
     Test: test_vae.py::test_the_supremum_of_example_1_6_is_no_noise_at_all
     """
+    t, s, sigma = above_zero(t=t, s=s, sigma=sigma)
     fit = -0.5 * gaussian.LOG_2PI - np.log(s) - 0.5 * (sigma * t / s) ** 2
     return fit - 0.5 * t**2 + np.log(t)
 
@@ -244,7 +264,7 @@ def reparameterise(mean: Array, std: Scale, eps: Array) -> Array:
     Source: Chan v3 Ex 1.7, (1.16)-(1.19), (1.21), (1.22), (1.24)
     Test: test_vae.py::test_reparameterised_noise_has_the_law
     """
-    mean, eps = vectors(mean=mean, eps=eps)
+    (mean, eps), (std,) = vectors(mean=mean, eps=eps), finite(std=std)
     return mean + std * eps
 
 
@@ -256,5 +276,5 @@ def reparameterise_full(mean: Array, cov: Array, eps: Array) -> Array:
     Source: Chan v3 (1.22)-(1.24)
     Test: test_vae.py::test_reparameterised_noise_has_the_law
     """
-    mean, eps = vectors(mean=mean, eps=eps)
+    (mean, eps), (cov,) = vectors(mean=mean, eps=eps), finite(cov=cov)
     return mean + eps @ gaussian.symmetric_root(cov)

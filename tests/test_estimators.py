@@ -76,6 +76,18 @@ def test_the_naive_swap_has_mean_zero(std):
     )
 
 
+@pytest.mark.gradient
+@given(eps=pairs)
+def test_the_naive_swap_is_the_gradient_at_samples_held_fixed(eps):
+    z = MEAN + STD * eps
+
+    def f(p):
+        return log_joint(z[None]).sum() - stats.norm(*p).logpdf(z).sum()
+
+    gradient = np.stack(estimators.naive_grad(eps, STD))
+    check_grad(f, np.stack([MEAN, STD]), gradient, rtol=1e-6)
+
+
 @pytest.mark.control
 def test_the_naive_swap_is_not_the_bounds_gradient():
     naive = expected(estimators.naive_grad(EPS, STD))

@@ -145,7 +145,7 @@ def test_the_cosine_basis_is_a_lossless_code(d):
     assert np.linalg.norm(phi @ x) == close(np.linalg.norm(x))
 
 
-@pytest.mark.law
+@pytest.mark.identity
 @given(law=mixtures())
 def test_a_mixture_is_an_autoencoder(law):
     """Ex 1.2: the encoder is the largest joint density; the decoder's law is exact."""

@@ -61,7 +61,9 @@ def test_posterior_agrees_with_50_digits(d, k, s):
     x, decoder = example(d, k, s)
     mean, cov = vae.posterior(x, decoder)
     inputs = exact(np.concatenate([np.ravel(a) for a in (x, *decoder)]))
-    assert_accurate([*mean, *cov.ravel()], mp_posterior(d, k), inputs)
+    std = np.sqrt(np.diag(cov))  # the size of cov[i, j] is std[i] std[j]
+    size = [*np.abs(mean), *np.outer(std, std).ravel()]
+    assert_accurate([*mean, *cov.ravel()], mp_posterior(d, k), inputs, size)
 
 
 @pytest.mark.oracle

@@ -1,0 +1,76 @@
+"""Each record of a slip: the right form meets the truth, the printed one does not."""
+
+import numpy as np
+import pytest
+
+from refdiff import errata, gaussian, vae
+
+PLACES = [erratum.place for erratum in errata.ERRATA]
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("erratum", errata.ERRATA, ids=PLACES)
+def test_the_right_form_meets_the_truth(erratum):
+    numbers = erratum.measure()
+    assert numbers.right == pytest.approx(numbers.truth, rel=1e-11, abs=0)
+
+
+@pytest.mark.control
+@pytest.mark.parametrize("erratum", errata.ERRATA, ids=PLACES)
+def test_the_printed_form_does_not(erratum):
+    numbers = erratum.measure()
+    assert not abs(numbers.printed / numbers.truth - 1) < 1e-3
+
+
+def test_the_numbers_of_the_tutorial_map():
+    """Ex 1.6 lies half a nat below; Thm 2.3 gives -2.1818 where -1.9640 is right."""
+    (example,) = errata.find("Ex 1.6")
+    numbers = example.measure()
+    assert numbers.printed == pytest.approx(numbers.truth - 0.5, rel=1e-14)
+    (theorem,) = errata.find("theorem 2.3")
+    numbers = theorem.measure()
+    assert (numbers.printed, numbers.right) == pytest.approx(
+        (-2.1818, -1.9640), abs=5e-5
+    )
+
+
+@pytest.mark.oracle
+def test_the_model_of_example_1_6_has_twice_the_variance():
+    """What the record says follows from t = 1, s = sigma."""
+    sigma, grid = 1.7, np.linspace(-20, 20, 2001)[:, None]
+    decoder = vae.Decoder(sigma * np.eye(1), np.zeros(1), sigma**2 * np.eye(1))
+    p = np.exp(vae.log_likelihood(grid, decoder)) * (grid[1, 0] - grid[0, 0])
+    assert p @ grid[:, 0] ** 2 == pytest.approx(2 * sigma**2, rel=1e-10)
+    assert gaussian.entropy(np.eye(1) * sigma**2) < gaussian.entropy(
+        2 * np.eye(1) * sigma**2
+    )
+
+
+def test_the_places_are_those_of_the_chapters():
+    """The thirteen of the tutorial map, (2.28) beside them, and two of our own."""
+    assert PLACES == [
+        *("Ex 1.3", "Ex 1.5", "Ex 1.6", "(1.34)", "(1.35)"),
+        *("Thm 2.1", "Thm 2.3", "(2.26)", "Fig 2.9", "(2.28)", "Thm 2.7"),
+        *("Box 2.4 training", "Section 2.5", "Box 2.5 inference", "Thm 2.8", "(2.60)"),
+    ]
+
+
+def test_a_place_is_found_however_it_is_written():
+    for text in ("2.26", "(2.26)", "eq 2.26", "Equation (2.26)"):
+        assert [e.place for e in errata.find(text)] == ["(2.26)"]
+    assert [e.place for e in errata.find("example 1.6")] == ["Ex 1.6"]
+    assert [e.place for e in errata.find("box 2.4")] == ["Box 2.4 training"]
+    assert [e.place for e in errata.find("2.5")] == ["Section 2.5", "Box 2.5 inference"]
+    assert errata.find("2.2") == []
+    with pytest.raises(ValueError, match="a place is"):
+        errata.find("two")
+
+
+def test_what_is_printed_for_the_reader_names_both_forms_and_all_numbers():
+    (erratum,) = errata.find("2.26")
+    text = errata.report(erratum)
+    assert "1 - sqrt(alpha_bar[t-1])" in text
+    assert "0.0270087" in text
+    assert text.count("0.05263157895") == 2
+    assert all(place in errata.table() for place in PLACES)
+    assert max(len(line) for line in errata.table().splitlines()) < 120
