@@ -30,7 +30,9 @@ def main(out=HERE / "fig_1_08_elbo_surface.png", seed=0, m=241):
     look = {"colors": "0.3", "linewidths": 0.8, "linestyles": "-"}
     lines = left.contour(t, t, surface, LEVELS, **look)
     left.clabel(lines, fmt="%g", fontsize=8)
-    left.plot(t, t, "--", color=plots.LEARNED, lw=1.5, label=r"ridge $s = \sigma t$")
+    left.plot(
+        t, t, "--", color=plots.LEARNED, lw=1.5, label=r"ridge $s = \sigma t$: $-t^2/2$"
+    )
     left.plot(1, 1, "o", color="black", label="stated optimum: -1/2 nat")
     arrow = {"arrowstyle": "-|>", "color": plots.LEARNED, "lw": 2}
     left.annotate("", (0.11, 0.11), (0.93, 0.93), arrowprops=arrow)

@@ -42,7 +42,10 @@ def main(out=HERE / "fig_2_16_target_weights.png", seed=0, T=1000):
         ax.set(ylim=(1e-6, 1e6), xlabel="t", ylabel="weight")
         ax.label_outer()
     axes[0, 0].legend(fontsize=8, frameon=False, loc="lower left")
-    fig.suptitle(f"Cosine schedule, T = {T}; t from 2", fontsize=10)
+    fig.suptitle(
+        f"Cosine schedule, T = {T}; t from 2 (at t = 1 the bound's weight is infinite)",
+        fontsize=10,
+    )
     plots.save(fig, out)
     return t, weights
 

@@ -1,7 +1,7 @@
 """Reverse paths of DDIM from the same twelve points, with no, half and full noise.
 
 Look for crossings: with eta = 0 the map from x_T to x_0 is increasing, so that no two
-paths ever meet, and the quantiles of N(0, 1) become those of the data. With eta = 1,
+paths ever meet, and the quantiles of N(0, 1) become nearly the data's. With eta = 1,
 which is DDPM, a start says next to nothing of the end. The tutorial's numbers are the
 mixture of Ex 2.1 and alpha = 0.97; T = 200, the etas and the starts (the middles of
 twelve equal parts of N(0, 1)) are chosen here. About 3 seconds.

@@ -51,6 +51,7 @@ def main(out=HERE / "fig_2_18_few_steps.png", seed=0, n=50_000, steps=STEPS):
         ax.set_xlabel("number of steps N")
         ax.title.set_fontsize(10)
         ax.legend(fontsize=8, frameon=False)
+    fig.get_layout_engine().set(wspace=0.04)
     plots.save(fig, out)
     return var, D, floor
 

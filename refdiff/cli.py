@@ -50,6 +50,11 @@ def _parser():
     )
     add = tour.add_argument
     add("--data", help="a toy (see `refdiff toys`), a .csv or a .npy (moons)")
+    add("--model", choices=["ddpm", "vae"], help="what is trained (ddpm)")
+    targets = ["eps", "x0", "v", "score", "mean"]
+    add("--target", choices=targets, help="what the DDPM's network predicts (eps)")
+    weights = ["snr", "simple", "x0", "snr+1", "truncated-snr", "min-snr", "bound"]
+    add("--weight", choices=weights, help="weighting of the DDPM's loss (snr)")
     add("--T", type=_at_least(2), help="diffusion steps, cosine schedule (100)")
     add("--steps", type=_at_least(1), help="training steps (4000)")
     add("--batch", type=_at_least(1), help="points in a training step (256)")
@@ -72,6 +77,9 @@ def _parser():
     show = commands.add_parser("show", help="the function and the test of an equation")
     show.add_argument("place", nargs="*", help='"2.25", "Thm 2.5", "Ex 2.1"; none: all')
     show.set_defaults(run=_show)
+    slips = commands.add_parser("errata", help="the tutorial's misprints, with numbers")
+    slips.add_argument("place", nargs="*", help='"2.26", "Ex 1.6"; none: all')
+    slips.set_defaults(run=_errata)
     gallery = commands.add_parser("toys", help="a picture of all toy data sets")
     gallery.add_argument("--out", default="refdiff-toys.png", metavar="FILE")
     gallery.set_defaults(run=_toys)
@@ -97,7 +105,7 @@ def _tour(arguments):
     # Matrices this small lose more by waiting for threads than they gain; this must be
     # said before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from refdiff import tour
+    from refdiff import tour, tour_vae
     from refdiff.data import load_data
 
     for target in (arguments.out, arguments.save, arguments.points):
@@ -106,21 +114,35 @@ def _tour(arguments):
         ):
             raise ValueError(f"{target}: is a folder, or its folder does not exist")
     state, settings = _start(tour, arguments)
+    kind = tour_vae if settings.model == "vae" else tour
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
-    state = _train(tour, settings, data, state, arguments)
+    state = _train(kind, settings, data, state, arguments)
     if arguments.save:
         tour.save_model(arguments.save, state, settings)
         print(f"model: {arguments.save}")
-    result = tour.compare(settings, data, state.ema, arguments.samples)
+    result = kind.compare(settings, data, state.ema, arguments.samples)
     print(f"\n{tour.report(result)}\n")
     print("floor: median distance of two fresh samples of the data, at the same sizes")
     if arguments.points:
         points = result.runs[0].samples * data.scale + data.shift
         tour.train.atomic_write(arguments.points, lambda f: tour.np.save(f, points))
         print(f"samples: {arguments.points}")
-    tour.picture(settings, data, state.ema, result, arguments.out)
+    kind.picture(settings, data, state.ema, result, arguments.out)
     print(f"picture: {arguments.out}")
+
+
+def _errata(arguments):
+    """Print every slip of the tutorial, or one with its numbers."""
+    from refdiff import errata
+
+    place = " ".join(arguments.place)
+    found = errata.find(place) if place else []
+    if place and not found:
+        print(f"refdiff: no slip is recorded at {place}", file=sys.stderr)
+        return 1
+    print("\n\n".join(map(errata.report, found)) or errata.table())
+    return 0
 
 
 def _start(tour, arguments):
@@ -134,17 +156,22 @@ def _start(tour, arguments):
             if given[name] != getattr(settings, name):
                 was = getattr(settings, name)
                 raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
+    for name in given.keys() & {"T", "target", "weight"}:
+        if given.get("model", settings.model) == "vae":
+            raise ValueError(f"--{name} says nothing to a VAE")
     return state, replace(settings, **given)
 
 
-def _train(tour, settings, data, start, arguments):
+def _train(kind, settings, data, start, arguments):
     """Train with progress on stderr; Ctrl-C stops early and keeps what was trained."""
+    from refdiff import tour
+
     state = start
     if start is not None and start.step >= settings.steps:
         return start
     progress = _Progress(settings.steps, arguments.quiet)
     try:
-        for state in tour.training(settings, data, start):
+        for state in kind.training(settings, data, start):
             progress.show(state)
             if arguments.save and state.step % 1000 == 0:
                 tour.save_model(arguments.save, state, settings)

@@ -43,7 +43,7 @@ def cloud(
         ax.set_ylabel("density")
     else:
         ax.plot(*x[:1000].T, ".", ms=3, color=color, alpha=0.5, mew=0)
-        _plane(ax, box)
+        plane(ax, box)
 
 
 def field(
@@ -74,7 +74,7 @@ def field(
     length = np.linalg.norm(arrow, axis=1, keepdims=True)
     arrow = arrow / np.maximum(length, 1e-9) * np.sqrt(length)  # lengths as roots
     ax.quiver(*coarse.T, *arrow.T, color=color, width=0.005)
-    _plane(ax, box)
+    plane(ax, box)
 
 
 def paths(ax: Axes, path: Array, box: float, title: str, color: str) -> None:
@@ -93,7 +93,7 @@ def paths(ax: Axes, path: Array, box: float, title: str, color: str) -> None:
     ax.plot(*few[0].T, ".", ms=7, color="black", label="$x_T$")
     ax.plot(*few[-1].T, ".", ms=9, color=color, label="$x_0$")
     ax.legend(fontsize=8, frameon=False, loc="upper right")
-    _plane(ax, box)
+    plane(ax, box)
 
 
 def _grid(box, m):
@@ -101,7 +101,8 @@ def _grid(box, m):
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 
-def _plane(ax, box):
+def plane(ax: Axes, box: float) -> None:
+    """Set the limits and labels of an axes in the plane, as `cloud` does."""
     ax.set(xlim=(-box, box), ylim=(-box, box), xlabel="$x_1$", ylabel="$x_2$")
     ax.set_aspect("equal")
     ax.tick_params(labelsize=7)

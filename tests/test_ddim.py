@@ -358,9 +358,10 @@ def test_bias_on_gaussian_data_falls_at_first_order():
         at_T = DATA.noised(sched.signal[T], sched.noise[T])
         ratio = 0.25 / at_T.cov[0, 0]
         limit = np.array([1.5 - np.sqrt(ratio) * at_T.mean[0], ratio])
-        errors.append(np.abs(limit - end_law(ddim_chain(sched))))
+        chain = ddim_chain(sched)
+        errors.append(np.abs(limit - end_law(chain)))
         start = {"start_mean": at_T.mean, "start_cov": at_T.cov}
-        mean, var = end_law(ddim_chain(sched), **start)
+        mean, var = end_law(chain, **start)
         assert mean == pytest.approx(1.5, rel=1e-9)  # no mismatch, no bias in the mean
         assert 0 < 0.25 - var < 1.1 * errors[-1][1]
     assert limit == pytest.approx([1.446847, 0.250942], abs=1e-6)
@@ -530,10 +531,12 @@ def test_direct_denoising_is_euler_on_the_straight_flow(noise, signal_at):
     """dx/dt = (x - E[x0 | x]) / t in equal steps from 1 to 0, in a loop of its own."""
     m, steps, scale = example_2_1(), 20, noise or 1.0
     x = np.linspace(-4, 4, 17)[:, None]
-    got = list(indi_chain(steps, noise).run(x, m.model))
+    chain = indi_chain(steps, noise)
+    got = list(chain.run(x, m.model))
     for k in range(steps):
         np.testing.assert_allclose(got[k], x, rtol=1e-11, atol=1e-12)
         t = (steps - k) / steps
+        assert chain.t[k] == t
         x = x - (x - m.denoise(x, signal_at(t), scale * t)) / t / steps
     np.testing.assert_allclose(got[steps], x, rtol=1e-11, atol=1e-12)
 

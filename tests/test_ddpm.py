@@ -6,11 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from support import assert_accurate, check_grad, exact, ks_passes, mixture_cdf
+from support import TINY, assert_accurate, exact, ks_passes, mixture_cdf
 
 from refdiff import gaussian, schedule
-from refdiff.ddpm import ddpm_chain, ddpm_step, ddpm_step_beta, mu_from_eps
+from refdiff.ddpm import (
+    MEAN,
+    ddpm_chain,
+    ddpm_step,
+    ddpm_step_beta,
+    ddpm_step_learned,
+    ddpm_step_mean,
+    ddpm_step_score,
+    ddpm_step_v,
+    ddpm_step_x0,
+    learned_var,
+    mu_from_eps,
+    mu_from_score,
+    mu_from_v,
+    mu_from_x0,
+    x0_from_mu,
+)
 from refdiff.forward import (
+    iterated_law,
     q_chain,
     q_marginal,
     q_posterior,
@@ -18,7 +35,8 @@ from refdiff.forward import (
     q_step,
     sigma_q,
 )
-from refdiff.net import MLP
+from refdiff.targets import EPS, SCORE, V
+from refdiff.targets import X0 as X0_TARGET
 from refdiff.toys import example_2_1
 
 SCHEDULES = [
@@ -28,6 +46,60 @@ SCHEDULES = [
     schedule.linear(1000).respace(schedule.trailing(1000, 7)),
 ]
 X0, XT = np.array([0.7, -1.1]), np.array([0.2, 0.4])
+
+
+def iterate(a, b, t):
+    """Factor of x_0 and variance of x_t = a x_{t-1} + b eps, step by step at 50 digits."""
+    factor, var = mp.mpf(1), mp.mpf(0)
+    a, b = mp.mpf(float(a)), mp.mpf(float(b))
+    for _ in range(t):
+        factor, var = a * factor, a**2 * var + b**2
+    return factor, var
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "size", [0.0, 1e-200, 0.3, 0.97**0.5, 1 - 1e-9, 1 - 2**-53, 1.0, 1 + 2**-52, 1.02]
+)
+def test_iterated_law_is_the_iteration(size):
+    """Thm 2.1 at 50 digits, close to |a| = 1 and beyond it too, for both signs of a."""
+    for a in {size, -size}:
+        for t in (0, 1, 2, 7, 1000):
+            factor, var = iterate(a, 0.7, t)
+            got = iterated_law(a, 0.7, t)
+            assert abs(mp.mpf(float(got[0])) - factor) <= 1e-13 * abs(factor) + TINY
+            assert abs(mp.mpf(float(got[1])) - var) <= 1e-13 * var
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("a", [0.97**0.5, -(0.97**0.5), 0.3, 0.0, 0.999])
+def test_iteration_tends_to_the_normal_for_either_sign_of_a(a):
+    """Thm 2.1's a = sqrt(alpha) is not necessary: the sign of Cov[x_t, x_{t-1}] is free.
+
+    By the matrix of x_1..x_t, which is a sum of a^(t-s) b e_s.
+    """
+    b = np.sqrt(1 - a**2)
+    assert iterated_law(a, b, 100_000) == pytest.approx((0, 1), abs=1e-12)
+    power = np.subtract.outer(np.arange(60), np.arange(60))
+    root = np.where(power >= 0, b * float(a) ** np.maximum(power, 0), 0)
+    cov = root @ root.T
+    for t in (1, 2, 30, 60):
+        assert iterated_law(a, b, t)[1] == pytest.approx(cov[t - 1, t - 1], rel=1e-12)
+    beside = np.diagonal(cov, 1)
+    assert (np.sign(beside) == np.sign(a)).all()
+    assert beside[-1] == pytest.approx(a * iterated_law(a, b, 59)[1], abs=1e-14)
+
+
+@pytest.mark.control
+def test_iteration_has_no_normal_limit_for_another_a_or_b():
+    for a in (1.0, -1.0, 1.01, -1.01):
+        factor, var = iterated_law(a, 0.5, 2000)
+        assert var > 100
+        assert abs(factor) >= 1
+    for a, b in ((0.9, 0.5), (-0.9, 0.4), (0.5, 0.9)):
+        factor, var = iterated_law(a, b, 10_000)
+        assert abs(factor) < 1e-12
+        assert abs(var - 1) > 0.05
 
 
 @pytest.mark.identity
@@ -48,13 +120,13 @@ def test_q_marginal_is_t_fold_q_step(sched):
         np.testing.assert_allclose(covs[t], got_var * np.eye(2), rtol=1e-12)
 
 
-def joint(t, sched):
-    """Mean and covariance of (x_{t-1}, x_t) given x_0 = X0[0], by the linear algebra of
+def joint(t, sched, x0=X0[0]):
+    """Mean and covariance of (x_{t-1}, x_t) given a number x_0, by the linear algebra of
     x_{t-1} = s x_0 + n e_1, x_t = sqrt(alpha) x_{t-1} + sqrt(beta) e_2."""
     before = np.array([[sched.noise[t - 1], 0.0]])
     after = np.sqrt(sched.alpha[t]) * before + [[0.0, np.sqrt(sched.beta[t])]]
     root = np.concatenate([before, after])
-    mean = sched.signal[[t - 1, t]] * X0[0]
+    mean = sched.signal[[t - 1, t]] * x0
     return mean, root @ root.T
 
 
@@ -172,6 +244,42 @@ def test_mean_from_eps_is_the_posterior_mean(data):
     np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13 * size + 1e-13)
 
 
+@pytest.mark.identity
+@given(data=st.data())
+def test_every_prediction_gives_the_posterior_mean(data):
+    """From the eps, x0, v and score that made x_t, by conditioning the joint Gaussian."""
+    sched = data.draw(st.sampled_from(SCHEDULES))
+    t = data.draw(st.integers(1, sched.T))
+    x0, eps = (np.array([data.draw(st.floats(-3, 3))]) for _ in "xe")
+    s, n = sched.signal[t], sched.noise[t]
+    xt, turned = np.array([[s, n], [-n, s]]) @ [x0, eps]
+    want = x0
+    if t > 1:
+        want, _ = gaussian.condition(*joint(t, sched, x0[0]), [1], xt)
+    made = {
+        "eps": (mu_from_eps, eps),
+        "x0": (mu_from_x0, x0),
+        "v": (mu_from_v, turned),
+        "score": (mu_from_score, (s * x0 - xt) / n**2),
+    }
+    size = abs(xt[0]) / np.sqrt(sched.alpha[t]) + abs(x0[0])  # of what is subtracted
+    close = {"rtol": 1e-10, "atol": 1e-13 * size + 1e-13}
+    for mu, prediction in made.values():
+        np.testing.assert_allclose(mu(xt, t, prediction, sched), want, **close)
+    score = made["score"][1]
+    for got in (
+        MEAN.of(x0, eps, t, sched),
+        MEAN.from_x0(xt, x0, t, sched),
+        MEAN.from_score(xt, score, t, sched),
+    ):
+        np.testing.assert_allclose(got, want, **close)
+    c_0 = q_posterior(np.ones(1), np.zeros(1), t, sched)[0][0]
+    close["atol"] /= c_0  # x0 from the mean: what the mean knows of it
+    mu = mu_from_x0(xt, t, x0, sched)
+    for back in (x0_from_mu(xt, t, mu, sched), MEAN.to_x0(xt, mu, t, sched)):
+        np.testing.assert_allclose(back, x0, **close)
+
+
 def test_times_may_be_one_a_row():
     sched, t = SCHEDULES[1], np.array([1, 50, 100])
     x0, xt, eps = np.random.default_rng(0).standard_normal((3, 3, 2))
@@ -235,6 +343,96 @@ def test_the_printed_variance_changes_the_chains_law():
     right = ddpm_chain(sched).law(*data)[1][-1, 0, 0]
     wrong = ddpm_chain(sched, printed).law(*data)[1][-1, 0, 0]
     assert abs(wrong - right) > 0.05
+
+
+TABLES = {
+    EPS: ddpm_step,
+    X0_TARGET: ddpm_step_x0,
+    V: ddpm_step_v,
+    SCORE: ddpm_step_score,
+    MEAN: ddpm_step_mean,
+}
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("sched", SCHEDULES)
+def test_every_target_gives_one_table(sched):
+    """Five samplers, one list of (A, b, c): a step in closed form beside the others."""
+    want = ddpm_chain(sched)
+    for target, step in TABLES.items():
+        got = ddpm_chain(sched, step, target)
+        for name in ("A", "b", "c", "signal", "noise", "t", "ends"):
+            column, wanted = getattr(got, name), getattr(want, name)
+            np.testing.assert_allclose(column, wanted, rtol=1e-12, err_msg=target.name)
+    root = np.sqrt(sched.alpha[:0:-1])
+    np.testing.assert_allclose(want.A[:, 0, 0] * root, 1, rtol=1e-13)
+
+
+@pytest.mark.limit
+def test_targets_that_lead_back_run_from_where_alpha_bar_has_vanished():
+    """x0, v and the mean give one table at alpha_bar[T] = 0, with the exact law."""
+    one_law = []
+    for alpha in ([0.5, 1e-200, 1e-200], [0.5, 0.5, 5e-324]):
+        sched = schedule.from_alpha(alpha)
+        assert sched.alpha_bar[3] == 0
+        chains = [ddpm_chain(sched, TABLES[y], y) for y in (X0_TARGET, V, MEAN)]
+        for chain in chains[1:]:
+            for name in ("A", "b", "c"):
+                want = getattr(chains[0], name)
+                np.testing.assert_allclose(getattr(chain, name), want, rtol=1e-12)
+        for target in (EPS, SCORE):
+            with pytest.raises(ValueError, match=r"alpha_bar\[t\] = 0"):
+                ddpm_chain(sched, TABLES[target], target)
+        one_law = [c.law(np.array([1.5]), np.array([[0.25]])) for c in chains]
+    m, v = exact_recursion(sched, lambda t: sigma_q(t, sched)[0] ** 2, 1.5, 0.25)
+    for means, covs in one_law:  # of the second: the first's x_2 is 1e100 off its mean
+        assert means[-1, 0] == pytest.approx(m, rel=1e-12)
+        assert covs[-1, 0, 0] == pytest.approx(v, rel=1e-12)
+
+
+@pytest.mark.identity
+@given(share=st.floats(0, 1), sched=st.sampled_from(SCHEDULES))
+def test_learned_variance_lies_between_its_bounds(share, sched):
+    """sigma_q^2 at share 0, beta at 1, a straight line of logarithms between them.
+
+    At t = 1, where sigma_q = 0, the lower bound is t = 2's, and no noise is added.
+    """
+    t = np.arange(2, sched.T + 1)
+    low, high = sigma_q(t, sched) ** 2, sched.beta[2:, None]
+    np.testing.assert_allclose(learned_var(0.0, t, sched), low, rtol=1e-13)
+    np.testing.assert_allclose(learned_var(1.0, t, sched), high, rtol=1e-13)
+    got = learned_var(share, t, sched)
+    assert (low * (1 - 1e-13) <= got).all()
+    assert (got <= high * (1 + 1e-13)).all()
+    line = stats.linregress(
+        [0, 1], np.log([low[0, 0], high[0, 0]])
+    )  # of the widest pair, t = 2
+    at_2 = np.exp(line.intercept + line.slope * share)
+    assert got[0, 0] == pytest.approx(at_2, rel=1e-12)
+    at_1 = learned_var(np.array([0.0, share, 1.0]), 1, sched)
+    assert at_1[[0, 2]] == pytest.approx([low[0, 0], sched.beta[1]], rel=1e-13)
+    assert at_1[1] ** 2 / at_1[0] == pytest.approx(
+        learned_var(2 * share, 1, sched)[0], rel=1e-12
+    )
+    z, none = np.array([1.0, -2.0]), np.zeros(2)
+    shares = np.array([share, 1 - share])
+    for i in (1, 2, sched.T):
+        still = ddpm_step_learned(XT, i, X0, shares, none, sched)
+        noise = ddpm_step_learned(XT, i, X0, shares, z, sched) - still
+        np.testing.assert_array_equal(still, mu_from_eps(XT, i, X0, sched))
+        want = learned_var(shares, i, sched) * z**2 * (i > 1)
+        np.testing.assert_allclose(noise**2, want, rtol=1e-9, atol=1e-15)
+    rows = learned_var(shares, np.array([[1], [2], [sched.T]]), sched)
+    for row, i in zip(rows[:, 0], (1, 2, sched.T), strict=True):
+        np.testing.assert_array_equal(row, learned_var(shares, i, sched))
+
+
+@pytest.mark.limit
+def test_the_learned_variance_of_a_single_step_is_beta():
+    sched, share = schedule.from_alpha([0.6]), np.array([0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(learned_var(share, 1, sched), np.full(3, 0.4))
+    step = ddpm_step_learned(XT, 1, X0, 0.5, X0, sched)
+    np.testing.assert_array_equal(step, mu_from_eps(XT, 1, X0, sched))
 
 
 @pytest.mark.limit
@@ -311,57 +509,18 @@ def test_posterior_agrees_with_50_digits_over_10_000_steps(t):
     assert abs(mp.mpf(mu[0]) - want_mu) < 1e-13
 
 
-@pytest.mark.gradient
-def test_eps_loss_gradient():
-    net, sched = MLP(2, 20, (16, 16), 4), schedule.cosine(20)
-    rng = np.random.default_rng(0)
-    params = 0.3 * rng.standard_normal(net.size)
-    x0, eps = rng.standard_normal((2, 8, 2))
-    t = rng.integers(1, 21, 8)
-    _, gradient = eps_loss(params, net, x0, t, eps, sched)
-    check_grad(lambda p: eps_loss(p, net, x0, t, eps, sched)[0], params, gradient)
-
-
-@pytest.mark.identity
-def test_eps_loss_of_a_network_that_predicts_zero_is_the_noise_itself():
-    """Summed over d and averaged over the batch, with no half."""
-    net, sched = MLP(3, 20, (8,), 2), schedule.cosine(20)
-    rng = np.random.default_rng(0)
-    x0, eps = rng.standard_normal((2, 5, 3))
-    loss, _ = eps_loss(net.init(rng), net, x0, np.arange(1, 6), eps, sched)
-    assert loss == pytest.approx(np.mean(np.linalg.norm(eps, axis=1) ** 2), rel=1e-14)
-
-
-@pytest.mark.control
-def test_eps_loss_asks_the_network_at_x_t_and_t():
-    """Another t, or x_0 in place of x_t, gives another loss for a trained-like network."""
-    net, sched = MLP(2, 20, (16,), 4), schedule.cosine(20)
-    rng = np.random.default_rng(0)
-    params = rng.standard_normal(net.size)
-    x0, eps = rng.standard_normal((2, 4, 2))
-    t = np.array([3, 7, 11, 20])
-    xt = np.array(
-        [q_sample(a, int(k), e, sched) for a, k, e in zip(x0, t, eps, strict=True)]
-    )
-    loss, _ = eps_loss(params, net, x0, t, eps, sched)
-    error = net.forward(params, xt, t)[0] - eps
-    assert loss == pytest.approx((error**2).sum() / 4, rel=1e-13)
-    assert loss != pytest.approx(
-        eps_loss(params, net, x0, t - 1 + (t == 1), eps, sched)[0]
-    )
-
-
 def test_times_outside_the_schedule_are_refused():
-    sched, net = SCHEDULES[2], MLP(2, 50, (4,), 1)
-    z = np.zeros(2)
+    sched, z = SCHEDULES[2], np.zeros(2)
     for call in (
         lambda t: q_step(X0, t, sched),
         lambda t: q_posterior(X0, XT, t, sched),
         lambda t: ddpm_step(XT, t, z, z, sched),
         lambda t: ddpm_step_beta(XT, t, z, z, sched),
-        lambda t: eps_loss(
-            np.zeros(net.size), net, X0[None], np.array([t]), XT[None], sched
-        ),
+        lambda t: mu_from_x0(XT, t, z, sched),
+        lambda t: mu_from_v(XT, t, z, sched),
+        lambda t: mu_from_score(XT, t, z, sched),
+        lambda t: x0_from_mu(XT, t, z, sched),
+        lambda t: learned_var(0.5, t, sched),
     ):
         for t in (0, -1, 51):
             with pytest.raises(ValueError, match=rf"1\.\.50; got {t}"):
@@ -377,29 +536,6 @@ def test_no_eps_leads_back_from_where_alpha_bar_has_vanished():
         mu_from_eps(XT, 3, XT, sched)
     with pytest.raises(ValueError, match=r"alpha_bar\[t\] = 0"):
         ddpm_chain(sched)
-
-
-def test_an_empty_batch_has_no_loss():
-    net, none = MLP(2, 50, (4,), 1), np.zeros((0, 2))
-    with pytest.raises(ValueError, match="at least one point"):
-        eps_loss(np.zeros(net.size), net, none, np.zeros(0, int), none, SCHEDULES[2])
-
-
-def test_eps_loss_tells_the_network_the_label_and_keeps_its_precision():
-    """On a respaced schedule the network is asked at the times it visits."""
-    asked = []
-
-    class Spy(MLP):
-        def forward(self, params, x, t):
-            asked.append((x.dtype, list(t)))
-            return super().forward(params, x, t)
-
-    net, sched = Spy(2, 100, (4,), 1), schedule.linear(100).respace([10, 50, 100])
-    x0 = np.ones((3, 2))
-    params = net.init(np.random.default_rng(0), np.float32)
-    _, gradient = eps_loss(params, net, x0, np.array([1, 2, 3]), x0, sched)
-    assert asked == [(np.float32, [10, 50, 100])]
-    assert gradient.dtype == np.float32
 
 
 def test_what_is_no_vector_or_not_finite_is_refused_by_name():

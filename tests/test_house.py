@@ -17,7 +17,7 @@ PACKAGE = ROOT / "refdiff"
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
 probe vae estimators autoencoder forward ddpm losses elbo ddim score langevin solvers sde brownian master fokker_planck
-metrics plots errata oracle cite data tour cli __main__
+metrics plots errata oracle cite data tour tour_vae cli __main__
 """
 ORDER = HOUSE.split()
 FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
