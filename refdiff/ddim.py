@@ -3,12 +3,15 @@
 `alpha_bar` is the tutorial's alpha of section 2.6; alpha is one step's everywhere. To
 take few steps, give a respaced Schedule. sigma is a number or (..., 1), from 0 up to
 noise[t-1]; sigma_q gives DDPM, 0 gives a deterministic map, whose steps have an inverse.
+A chain asks its model for the score, and x0_hat from a score loses 1e-16 / signal.
 Each function refuses, with a ValueError that names it, what is not finite.
 """
 
+from operator import index
+
 import numpy as np
 
-from refdiff._check import Array, Scale, finite, vectors
+from refdiff._check import Array, Scale, finite, positive, vectors
 from refdiff.chain import Chain
 from refdiff.forward import sigma_q
 from refdiff.probe import tabulate
@@ -21,13 +24,16 @@ def sigma_eta(eta: float, t: int | Array, sched: Schedule) -> Array:
 
     eta up to noise[t-1] / sigma_q(t) = noise[t] / sqrt(beta[t]) >= 1 is admissible
     t in 1..T  ->  (..., 1)
-    ValueError if t is outside 1..T or eta below 0.
+    ValueError if t is outside 1..T, or eta is below 0 or too large at some t.
     Source: SongJ21 (16)
     Test: test_ddim.py::test_ddim_with_sigma_q_is_ddpm
     """
     if not (np.isfinite(eta) and eta >= 0):
         raise ValueError(f"eta must be finite and at least 0; got {eta}")
-    return eta * sigma_q(t, sched)
+    sigma = eta * sigma_q(t, sched)
+    if (sigma > sched.at(np.asarray(t) - 1).noise).any():
+        raise ValueError(f"eta must keep sigma in 0..noise[t-1]; got {eta} (t={t})")
+    return sigma
 
 
 def ddim_posterior(
@@ -50,8 +56,12 @@ def ddim_posterior(
 def _toward(x0, eps, t, sigma, sched):
     """Law of x_{t-1} from x0 and from the direction eps that points to x_t."""
     before, (sigma,) = sched.at(np.asarray(t) - 1), finite(sigma=sigma)
-    if not ((sigma >= 0) & (sigma <= before.noise)).all():
-        raise ValueError(f"sigma must be in 0..noise[t-1]; got {sigma.max()} (t={t})")
+    if sigma.ndim and sigma.shape[-1] != 1:
+        raise ValueError(f"sigma must be a number or (..., 1); got shape {sigma.shape}")
+    outside = (sigma < 0) | (sigma > before.noise)
+    if outside.any():
+        bad = np.broadcast_to(sigma, outside.shape)[outside][0]
+        raise ValueError(f"sigma must be in 0..noise[t-1]; got {bad} (t={t})")
     left = np.sqrt((before.noise - sigma) * (before.noise + sigma))
     return before.signal * x0 + left * eps, sigma**2 + 0 * before.noise
 
@@ -119,12 +129,14 @@ def ddim_undo(x_prev: Array, t: int, eps_hat: Array, sched: Schedule) -> Array:
 
     xt = signal[t] (x_prev - noise[t-1] eps_hat) / signal[t-1] + noise[t] eps_hat
     x_prev, eps_hat (..., d), t in 1..T  ->  (..., d)
-    ValueError if t is outside 1..T.
+    ValueError if t is outside 1..T, or alpha_bar[t-1] = 0: x0 is forgotten there.
     Source: SongJ21 4.3
     Test: test_ddim.py::test_undo_is_the_inverse_of_the_step
     """
     x_prev, eps_hat = vectors(x_prev=x_prev, eps_hat=eps_hat)
     now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
+    if (before.signal == 0).any():
+        raise ValueError(f"nothing leads on from alpha_bar[t-1] = 0 (t={t})")
     x0_hat = (x_prev - before.noise * eps_hat) / before.signal
     return now.signal * x0_hat + now.noise * eps_hat
 
@@ -135,11 +147,14 @@ def ddim_inversion(sched: Schedule) -> Chain:
     Each step is `ddim_undo` with the noise predicted where it stands, at (x_{t-1}, t-1),
     which stands in for that at (x_t, t): an error of second order in the step. At t = 0
     there is no noise to predict, eps_hat = 0, and no model is asked.
+    ValueError if alpha_bar reaches 0 before T.
     Source: SongJ21 4.3
     Test: test_ddim.py::test_inversion_closes_at_first_order
     """
 
     def at(t):
+        ddim_undo(np.zeros(1), t, np.zeros(1), sched)  # refuses what has no way on
+
         def one(x, z, model):
             eps_hat = ask(model, x, t - 1, sched, EPS) if t > 1 else 0 * x
             return ddim_undo(x, t, eps_hat, sched)
@@ -152,11 +167,14 @@ def ddim_inversion(sched: Schedule) -> Chain:
 def indi_mix(x0: Array, y: Array, t: Scale) -> Array:
     """Point on the straight way from the clean x0 to the degraded y: (1-t) x0 + t y.
 
-    x0, y (..., d), t in 0..1  ->  (..., d)
+    x0, y (..., d), t in 0..1 a number or (..., 1)  ->  (..., d)
+    ValueError if t is outside 0..1.
     Source: Chan v1 2.9
     Test: test_ddim.py::test_the_straight_way_is_met_by_its_steps
     """
-    x0, y = vectors(x0=x0, y=y)
+    (x0, y), (t,) = vectors(x0=x0, y=y), finite(t=t)
+    if not ((t >= 0) & (t <= 1)).all():
+        raise ValueError(f"t must be in 0..1; got {t}")
     return (1 - t) * x0 + t * y
 
 
@@ -185,8 +203,11 @@ def indi_chain(steps: int, noise: float | None = None) -> Chain:
     Source: Chan v1 2.9
     Test: test_ddim.py::test_direct_denoising_is_euler_on_the_straight_flow
     """
-    if steps < 1 or (noise is not None and not noise > 0):
-        raise ValueError(f"steps must be >= 1, noise > 0; got {steps} and {noise}")
+    steps = index(steps)
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    if noise is not None:
+        positive(noise=noise)
 
     def at(k):
         t = k / steps

@@ -190,7 +190,8 @@ SCORE = Target(
 def ask(model: Model, x: Array, t: int, sched: Schedule, target: Target) -> Array:
     """What a model says of x at time t, as the target's prediction.
 
-    model(x, level): the score, or x0_hat where signal = 0, as in `Chain.run`
+    model(x, level): the score, or x0_hat where signal = 0, as in `Chain.run`; x0_hat from
+    a score loses about 1e-16 / signal.
     x (n, d)  ->  (n, d)
     Source: Lin24 3.2 for signal = 0
     Test: test_targets.py::test_a_model_is_asked_for_any_target

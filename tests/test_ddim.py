@@ -596,9 +596,34 @@ def test_direct_denoising_refuses_what_is_outside():
     for t, tau in ((0.5, 0.6), (0.5, 0.0), (0.5, -0.1), (1.5, 1.0), (0.5, np.nan)):
         with pytest.raises(ValueError, match="0 < tau <= t <= 1 must hold"):
             indi_step(x, t, tau, x)
-    for steps, noise in ((0, None), (-1, 0.5), (3, 0.0), (3, -1.0), (3, np.nan)):
-        with pytest.raises(ValueError, match="steps must be >= 1, noise > 0"):
-            indi_chain(steps, noise)
+    for steps in (0, -1):
+        with pytest.raises(ValueError, match=f"steps must be at least 1; got {steps}"):
+            indi_chain(steps)
+    with pytest.raises(TypeError, match="integer"):
+        indi_chain(2.5)
+    for noise in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="noise must be finite and above 0; got"):
+            indi_chain(3, noise)
+    for t in (-0.1, 2.0):
+        with pytest.raises(ValueError, match=r"t must be in 0\.\.1; got"):
+            indi_mix(np.ones(2), np.ones(2), t)
+
+
+def test_nothing_leads_on_from_where_alpha_bar_has_vanished():
+    sched = schedule.from_alpha([0.5, 1e-200, 1e-200, 0.5])
+    with pytest.raises(ValueError, match=r"alpha_bar\[t-1\] = 0 \(t=4\)"):
+        ddim_undo(np.ones(2), 4, np.ones(2), sched)
+    with pytest.raises(ValueError, match=r"alpha_bar\[t-1\] = 0 \(t=4\)"):
+        ddim_inversion(sched)
+
+
+def test_a_sigma_is_refused_by_its_own_number_and_shape():
+    sched, x = SCHEDULES[2], np.ones((2, 2))
+    for sigma, got in (([[-1.0], [0.001]], "-1.0"), ([[0.001], [9.0]], "9.0")):
+        with pytest.raises(ValueError, match=rf"got {got} \(t=5\)"):
+            ddim_posterior(x, x, 5, np.array(sigma), sched)
+    with pytest.raises(ValueError, match=r"sigma must be a number or \(\.\.\., 1\)"):
+        ddim_posterior(x, x, 5, np.zeros(2), sched)
 
 
 def test_the_doors_refuse_what_is_not_finite_and_what_is_no_vector():

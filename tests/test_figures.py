@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refdiff import tour
+from refdiff import tour, vae
 from refdiff.data import load_data
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
@@ -44,6 +44,132 @@ def test_figure_0_01_draws_a_short_run(tmp_path):
     result = figure("fig_0_01")(out, steps=50, n=200)
     assert [run.model for run in result.runs] == ["learned", "exact"]
     assert out.stat().st_size > 5_000
+
+
+def test_figure_1_08_ridge_loses_half_the_square_of_t(tmp_path):
+    out = tmp_path / "x.png"
+    t, surface, x, densities = figure("fig_1_08")(out, m=61)
+    ridge = surface.diagonal()
+    assert np.allclose(ridge, -(t**2) / 2, atol=1e-12)
+    assert (surface < 0).all()
+    assert (surface <= ridge + 1e-12).all()  # at each t the best s is t
+    var = [p @ x**2 / p.sum() for p in densities.values()]
+    assert var == pytest.approx([2.0, 1.25, 1.01], rel=2e-2)
+    assert out.stat().st_size > 5_000
+
+
+def test_figure_1_09_naive_gradient_has_mean_zero_and_the_others_are_exact(tmp_path):
+    (mean, std), h = figure("fig_1_09")(tmp_path / "x.png", m=5), 1e-5
+    decoder = vae.Decoder(np.eye(1), np.zeros(1), np.array([[0.25]]))
+
+    def bound(a, b):
+        return vae.elbo(np.ones(1), np.array([a]), np.array([[b**2]]), decoder)
+
+    for i, (grid, exact, first, second) in enumerate((mean, std)):
+        assert np.abs(first[:, 0]).max() < 1e-10
+        assert np.allclose(first[:, 1:], exact[:, None], rtol=1e-9, atol=1e-9)
+        assert (second[:, 1] > second[:, 2]).all()
+        for g, want in zip(grid, exact, strict=True):
+            up, down = ((g + e, 0.2**0.5) if i == 0 else (0.0, g + e) for e in (h, -h))
+            slope = (bound(*up) - bound(*down)) / (2 * h)
+            assert slope == pytest.approx(want, rel=1e-6, abs=1e-6)
+    assert np.allclose(mean[3][:, 2], 5.0)  # (1 + 1/0.25)^2 0.2, wherever the mean is
+
+
+def test_figure_2_05_has_the_divergences_of_the_map(tmp_path):
+    grid, density, kl = figure("fig_2_05")(tmp_path / "x.png")
+    want = {0: 1.7298, 10: 0.9786, 20: 0.6098, 50: 0.1563, 100: 0.0202, 200: 0.00074}
+    assert {t: kl[t] for t in want} == pytest.approx(want, rel=3e-3, abs=5e-6)
+    modes = {t: (np.diff(np.sign(np.diff(p))) < 0).sum() for t, p in density.items()}
+    assert modes[20] == 2
+    assert modes[50] == 1
+    for p in density.values():
+        assert p.sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.law
+def test_figure_2_07_paths_have_the_moments_of_the_density_behind_them(tmp_path):
+    n = 20_000
+    grid, density, paths = figure("fig_2_07")(tmp_path / "x.png", n=n, T=60)
+    step = grid[1] - grid[0]
+    assert density.sum(axis=1) * step == pytest.approx(1, abs=2e-3)
+    alpha_bar = 0.97 ** np.arange(61)
+    var = 1 + 3.072 * alpha_bar
+    error = paths.mean(axis=1) - 0.8 * np.sqrt(alpha_bar)
+    assert (np.abs(error) < 6 * np.sqrt(var / n)).all()
+    assert np.allclose(paths.var(axis=1), var, rtol=0.06)
+
+
+def test_figure_2_10_has_the_coefficients_of_the_map(tmp_path):
+    t, of_xt, of_x0 = figure("fig_2_10")(tmp_path / "x.png")
+    at = np.searchsorted(t, [1, 2, 5, 10, 50])
+    assert of_xt[at] == pytest.approx([0, 0.49931, 0.79669, 0.89225, 0.94814], abs=6e-6)
+    assert of_x0[at] == pytest.approx([1, 0.49931, 0.19780, 0.09556, 0.00761], abs=6e-6)
+    total = (np.sqrt(0.9) + 0.9 ** ((t - 1) / 2)) / (1 + 0.9 ** (t / 2))
+    assert np.allclose(of_xt + of_x0, total)
+    assert ((of_xt + of_x0)[1:] < 1).all()
+
+
+def test_figure_2_11_walks_to_x0_with_the_variances_of_the_map(tmp_path):
+    path, mean, var, printed = figure("fig_2_11")(tmp_path / "x.png")
+    assert path[0] == pytest.approx(2.0)
+    at = np.array([1, 2, 5, 10, 50]) - 1
+    assert var[at] == pytest.approx([0, 0.05263, 0.08398, 0.09405, 0.09994], abs=6e-6)
+    assert (printed[1:] < var[1:]).all()
+    z = (path[1:-1] - mean[1:]) / np.sqrt(var[1:])
+    assert (np.abs(z) < 2).mean() > 0.8
+
+
+@pytest.mark.limit
+def test_figure_2_15_gap_goes_to_half_of_eulers_constant_or_to_nothing(tmp_path):
+    T = np.array([200, 400, 800])
+    table, log_p = figure("fig_2_15")(tmp_path / "x.png", T=tuple(T))
+    gap = {k: [log_p - p.bound for p in by_T.values()] for k, by_T in table.items()}
+    powers = np.stack([np.ones(3), 1 / T, np.log(T) / T], axis=1)
+    limit = {name: np.linalg.solve(powers, gap[name])[0] for name in gap}
+    assert limit["cosine"] == pytest.approx(np.euler_gamma / 2, rel=0.01)
+    assert limit["linear"] == pytest.approx(np.euler_gamma / 2, rel=0.1)
+    assert limit["log SNR"] == pytest.approx(0, abs=1e-3)
+    assert gap["log SNR"][1] / gap["log SNR"][2] == pytest.approx(2, rel=0.03)
+    for by_T in table.values():
+        for terms in by_T.values():
+            assert terms.prior < 1e-3
+            assert (terms.consistency >= 0).all()
+
+
+def test_figure_2_16_weights_are_one_loss_in_four_disguises(tmp_path):
+    _, weights = figure("fig_2_16")(tmp_path / "x.png", T=100)
+    assert np.allclose(weights["eps", "SNR"], 1)
+    snr = weights["x0", "SNR"]
+    names = {name for _, name in weights}
+    for name in names:
+        x0 = weights["x0", name]
+        assert np.allclose(weights["eps", name] * snr, x0)
+        assert np.allclose(weights["v", name] * (snr + 1), x0)
+        assert np.allclose(weights["score", name] * snr * (snr + 1), x0)
+    fall = weights["x0", "bound, (2.44)"][1:]
+    assert np.allclose(fall, (snr[:-1] - snr[1:]) / 2)
+
+
+def test_figure_2_17_paths_never_cross_without_noise(tmp_path):
+    paths = figure("fig_2_17")(tmp_path / "x.png")
+    order = {eta: (np.diff(path, axis=1) > 0).all() for eta, path in paths.items()}
+    assert order == {0.0: True, 0.5: False, 1.0: False}
+    starts = [path[0] for path in paths.values()]
+    assert (starts[0] == starts[1]).all() and (starts[0] == starts[2]).all()
+    assert (paths[0.0][-1] < -1).sum() == 4  # 0.3 of 12 is 3.6
+
+
+@pytest.mark.law
+def test_figure_2_18_both_samplers_gain_one_order_and_ddim_is_nearer(tmp_path):
+    steps = (2, 50, 100, 200)
+    var, D, floor = figure("fig_2_18")(tmp_path / "x.png", n=5_000, steps=steps)
+    for eta in (0.0, 1.0):
+        error = 1 - var[eta] / 0.25
+        assert 1.6 < error[2] / error[3] < 2.1
+        assert D[eta][0] > 0.2
+        assert D[eta][-1] < 3 * floor
+    assert (var[0.0][1:] > var[1.0][1:]).all()
 
 
 @pytest.mark.law

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import levels
 
-from refdiff import targets
+from refdiff import schedule, targets
 from refdiff.schedule import Level
 
 rng = np.random.default_rng(0)
@@ -93,3 +93,49 @@ def test_models_at_zero_signal_return_x0_or_refuse():
         model = getattr(targets, f"{kind}_model")(lambda x, t: EPS)
         with pytest.raises(ValueError, match="says nothing of x0"):
             model(EPS, level)
+
+
+TARGETS = {y.name: y for y in (targets.X0, targets.EPS, targets.V, targets.SCORE)}
+SCHED = schedule.from_alpha([0.9, 0.5, 0.5, 1e-200, 1e-200])  # alpha_bar[5] = 0
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_asked_for_any_target(kind):
+    """A model that knows the score answers with each target; x0_hat where signal = 0."""
+    target = TARGETS[kind]
+    for t in (1, 2, 3, 5):
+        signal, noise, _ = level = SCHED.level(t)
+        xt, truth = world(signal, noise)
+        asked = []
+
+        def model(x, level, truth=truth, asked=asked):
+            asked.append(level)
+            return truth["x0" if level.signal == 0 else "score"]
+
+        got = targets.ask(model, xt, t, SCHED, target)
+        np.testing.assert_allclose(got, truth[kind], rtol=1e-11, atol=1e-13)
+        assert asked == [level]
+        made = target.of(X0, EPS, t, SCHED)
+        np.testing.assert_allclose(made, truth[kind], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_of_any_target_is_one_model(kind):
+    """The other way, at the times the network knows: on a respaced schedule as well."""
+    target, few = TARGETS[kind], SCHED.respace([2, 5])
+    knows_x0 = kind in ("x0", "v")
+    for level in (SCHED.level(1), SCHED.level(3), few.level(1), few.level(2)):
+        xt, truth = world(*level[:2])
+        asked = []
+
+        def network(x, t, truth=truth, asked=asked):
+            asked.append(t)
+            return truth[kind]
+
+        model = targets.target_model(network, target, SCHED)
+        if level.signal > 0 or knows_x0:
+            want = truth["x0" if level.signal == 0 else "score"]
+            np.testing.assert_allclose(model(xt, level), want, rtol=1e-11, atol=1e-13)
+            assert asked == [level.t]
