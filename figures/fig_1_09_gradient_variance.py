@@ -2,9 +2,8 @@
 
 Look left: the naive swap of (1.15) averages to zero wherever it is asked; the others lie
 on the exact gradient. Right: one sample of the score-function estimator scatters up to
-a hundred times as much as a reparameterised one. The estimators are the tutorial's;
-p(x | z) = N(z, 0.5^2) at x = 1, whose posterior is N(0.8, 0.2), is chosen. Moments are
-by Gauss-Hermite quadrature, which is exact. Under 2 seconds.
+a hundred times as much as a reparameterised one. The estimators are the tutorial's; the
+numbers are chosen. Moments are exact, by Gauss-Hermite quadrature. Under 2 seconds.
 """
 
 from pathlib import Path
@@ -37,8 +36,8 @@ def main(out=HERE / "fig_1_09_gradient_variance.png", seed=0, m=61):
     """Draw it; return [(grid, exact (m,), means (m, 3), variances (m, 3))] by parameter."""
     grids = np.linspace(-1, 2.5, m), np.geomspace(0.1, 1.2, m)
     truth = 4 - 5 * grids[0], 1 / grids[1] - 5 * grids[1]
-    at = [(a, 0.2**0.5) for a in grids[0]], [(0.0, b) for b in grids[1]]
-    names = ("mean", "std² = 0.2"), ("std", "mean = 0")
+    at = [(a, 0.6) for a in grids[0]], [(0.0, b) for b in grids[1]]
+    names = ("mean", "std = 0.6"), ("std", "mean = 0")
     fig, axes = plots.figure(2, 2, 3.6)
     rows = []
     for i, (grid, exact) in enumerate(zip(grids, truth, strict=True)):
@@ -52,6 +51,7 @@ def main(out=HERE / "fig_1_09_gradient_variance.png", seed=0, m=61):
             ax.set(xlabel=f"{names[i][0]} of q(z | x)", ylabel=f"{what} of a sample")
         axes[i, 1].set_yscale("log")
     axes[0, 0].legend(fontsize=8, frameon=False)
+    fig.suptitle("p(x | z) = N(z, 0.25), x = 1; posterior N(0.8, 0.2)", fontsize=10)
     plots.save(fig, out)
     return rows
 

@@ -130,7 +130,7 @@ def test_each_term_is_the_expected_divergence_it_is_named_for(problem):
     for terms in (right, printed):
         assert terms.reconstruction == close(w @ log_p, w @ np.abs(log_p))
         assert terms.consistency[0] == 0
-    assert right.consistency[1] == printed.consistency[-1] * (sched.T > 1) * 0 == 0
+    assert right.consistency[1] == printed.consistency[-1] == 0
     zero = np.zeros(d)
     assert right.prior == close(gaussian.kl(*law(sched.T), zero, one), 10)
     before, w = nodes_of(*law(sched.T - 1))
@@ -176,7 +176,7 @@ def test_theorem_2_3_as_printed_is_not_the_expected_log_ratio():
 @given(problem=problems)
 def test_the_printed_excess_is_a_covariance_that_was_lost(problem):
     """(2.14) is off by sum_t beta[t] sqrt(alpha[t+1]) tr(cov[t+1]^-1 A[t+1])."""
-    x0, (A, _, cov), sched = problem
+    _, (A, _, cov), sched = problem
     right, wrong = elbo_terms_forward(*problem), elbo_terms_forward(*problem, True)
     excess = np.zeros(sched.T + 1)
     for t in range(1, sched.T):
@@ -246,7 +246,7 @@ def test_the_estimate_on_quadrature_nodes_is_the_exact_terms(var_1):
     x0, eps = np.broadcast_to(X0, nodes.shape), np.broadcast_to(nodes, (12, 9, 2))
     terms = ddpm_elbo(x0, DATA.model, eps, sched, var_1)
     assert w @ terms.reconstruction == close(exact.reconstruction)
-    np.testing.assert_allclose(terms.prior, exact.prior, rtol=1e-12)
+    np.testing.assert_allclose(terms.prior, exact.prior, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(terms.consistency @ w, exact.consistency, rtol=1e-11)
     assert w @ terms.bound == close(exact.bound)
 
@@ -267,7 +267,7 @@ def test_the_estimate_agrees_with_the_exact_terms():
         return np.abs(error) / drawn.std(axis=1) * np.sqrt(n)
 
     assert z_scores(None).max() < 5
-    assert z_scores(1.1 * sched.beta[1])[0] > 5
+    assert z_scores(2 * sched.beta[1])[0] > 5
 
 
 @pytest.mark.oracle
@@ -348,10 +348,12 @@ def test_steps_of_one_size_leave_half_of_eulers_constant():
 
     sum_t 1/2 [1/(t-1) - log(t/(t-1))] = gamma/2 nats a dimension stay lost for ever.
     """
-    errors = np.array([lost(even, T)[0] for T in (200, 400, 800, 1600)])
-    excess = np.abs(errors - np.euler_gamma / 2)
-    assert (np.abs(-np.diff(np.log2(excess)) - 1) < 0.1).all()
-    assert excess[-1] < 0.02
+    T = np.array([200, 800, 3200])
+    errors = [lost(even, t)[0] for t in T]
+    terms = np.stack([np.ones(3), np.log(T) / T, 1 / T], axis=1)
+    limit, *_ = np.linalg.solve(terms, errors)
+    assert limit == pytest.approx(np.euler_gamma / 2, abs=1e-3)
+    assert errors[-1] > 0.27
 
 
 @pytest.mark.limit
