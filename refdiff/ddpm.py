@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refdiff._check import Array, vectors
+from refdiff._check import Array, finite, vectors
 from refdiff.chain import Chain
 from refdiff.forward import q_posterior, q_sample, sigma_q
 from refdiff.probe import tabulate
@@ -77,6 +77,12 @@ def _leads_back(t, sched):
     return now
 
 
+def _moved(mu_hat, std, z):
+    """x_prev = mu_hat + std z."""
+    mu_hat, z = vectors(mu_hat=mu_hat, z=z)
+    return mu_hat + std * z
+
+
 def ddpm_step(xt: Array, t: int, eps_hat: Array, z: Array, sched: Schedule) -> Array:
     """One ancestral step from the predicted noise, with the posterior's variance.
 
@@ -87,7 +93,7 @@ def ddpm_step(xt: Array, t: int, eps_hat: Array, z: Array, sched: Schedule) -> A
     compute x0_hat.
     Test: test_ddpm.py::test_law_of_the_chain_is_the_exact_recursion
     """
-    return mu_from_eps(xt, t, eps_hat, sched) + sigma_q(t, sched) * z
+    return _moved(mu_from_eps(xt, t, eps_hat, sched), sigma_q(t, sched), z)
 
 
 def ddpm_step_x0(xt: Array, t: int, x0_hat: Array, z: Array, sched: Schedule) -> Array:
@@ -100,7 +106,7 @@ def ddpm_step_x0(xt: Array, t: int, x0_hat: Array, z: Array, sched: Schedule) ->
     Source: Chan v3 (2.34)-(2.36), (2.48), Box 2.4 inference
     Test: test_ddpm.py::test_every_target_gives_one_table
     """
-    return mu_from_x0(xt, t, x0_hat, sched) + sigma_q(t, sched) * z
+    return _moved(mu_from_x0(xt, t, x0_hat, sched), sigma_q(t, sched), z)
 
 
 def ddpm_step_v(xt: Array, t: int, v_hat: Array, z: Array, sched: Schedule) -> Array:
@@ -109,7 +115,7 @@ def ddpm_step_v(xt: Array, t: int, v_hat: Array, z: Array, sched: Schedule) -> A
     Source: Salimans22 D with Chan v3 (2.48)
     Test: test_ddpm.py::test_every_target_gives_one_table
     """
-    return mu_from_v(xt, t, v_hat, sched) + sigma_q(t, sched) * z
+    return _moved(mu_from_v(xt, t, v_hat, sched), sigma_q(t, sched), z)
 
 
 def ddpm_step_score(
@@ -120,7 +126,7 @@ def ddpm_step_score(
     Source: Song21 (46) with Chan v3 (2.32) for the variance
     Test: test_ddpm.py::test_every_target_gives_one_table
     """
-    return mu_from_score(xt, t, score, sched) + sigma_q(t, sched) * z
+    return _moved(mu_from_score(xt, t, score, sched), sigma_q(t, sched), z)
 
 
 def ddpm_step_mean(
@@ -131,7 +137,7 @@ def ddpm_step_mean(
     Source: Chan v3 (2.34)
     Test: test_ddpm.py::test_every_target_gives_one_table
     """
-    return mu_hat + sigma_q(t, sched) * z
+    return _moved(mu_hat, sigma_q(t, sched), z)
 
 
 def ddpm_step_beta(
@@ -152,16 +158,15 @@ def learned_var(share: Array, t: int | Array, sched: Schedule) -> Array:
     """Variance of p(x_{t-1} | x_t) that a network sets between its two bounds.
 
     exp(share log beta[t] + (1 - share) log sigma_q^2(t)),  sigma_q^2(1) := sigma_q^2(2)
-    share (..., d) or a number: 0 gives sigma_q^2, 1 gives beta; t in 1..T
+    share (..., d) or a number: 0 gives sigma_q^2, 1 gives beta, and a network may go
+    beyond; t in 1..T
     ValueError if t is outside 1..T. With T = 1 both bounds are beta[1].
     Source: Nichol21 (15)
     Test: test_ddpm.py::test_learned_variance_lies_between_its_bounds
     """
-    beta = sched.at(t, first=1).beta
-    if sched.T == 1:
-        return beta + 0 * np.asarray(share)
-    low = sigma_q(np.maximum(t, 2), sched) ** 2
-    return beta**share * low ** (1 - np.asarray(share))
+    beta, (share,) = sched.at(t, first=1).beta, finite(share=share)
+    low = beta if sched.T == 1 else sigma_q(np.maximum(t, 2), sched) ** 2
+    return beta**share * low ** (1 - share)
 
 
 def ddpm_step_learned(
@@ -175,7 +180,7 @@ def ddpm_step_learned(
     Test: test_ddpm.py::test_learned_variance_lies_between_its_bounds
     """
     std = np.sqrt(learned_var(share, t, sched)) * (np.asarray(t) > 1)[..., None]
-    return mu_from_eps(xt, t, eps_hat, sched) + std * z
+    return _moved(mu_from_eps(xt, t, eps_hat, sched), std, z)
 
 
 MEAN = Target(

@@ -6,9 +6,11 @@ Schedule; t is an int or an int array (n,), one time a row. Each function refuse
 a ValueError that names the argument, what is not finite and vectors of two dimensions.
 """
 
+from operator import index
+
 import numpy as np
 
-from refdiff._check import Array, vectors
+from refdiff._check import Array, finite, vectors
 from refdiff.chain import Chain
 from refdiff.probe import tabulate
 from refdiff.schedule import Schedule
@@ -19,14 +21,20 @@ def iterated_law(a: float, b: float, t: int) -> tuple[float, float]:
 
     a^t  and  b^2 (1 - a^{2t}) / (1 - a^2), which is b^2 t where |a| = 1
     The limit is N(0, I) for every x_0 if and only if |a| < 1 and b^2 = 1 - a^2.
+    ValueError if t < 0, an argument is not finite, or a^(2t) exceeds e^700.
     Source: Chan v3 Thm 2.1, (2.3), (2.5), (2.6). Departs: Thm 2.1 says that a = sqrt(alpha)
     is necessary; -sqrt(alpha) does as well.
     Test: test_ddpm.py::test_iterated_law_is_the_iteration
     """
-    if abs(a) == 1 or t == 0:
-        return a**t, b**2 * t
+    (a, b), t = finite(a=a, b=b), index(t)
     log_a2 = 2 * np.log(abs(a)) if a else -np.inf
-    return a**t, b**2 * np.expm1(t * log_a2) / np.expm1(log_a2)
+    if t < 0 or t * log_a2 > 700:
+        raise ValueError(
+            f"t must be at least 0, and a^t within range; got a={a}, t={t}"
+        )
+    if log_a2 == 0 or t == 0:
+        return float(a) ** t, float(b) ** 2 * t
+    return float(a) ** t, float(b**2 * np.expm1(t * log_a2) / np.expm1(log_a2))
 
 
 def q_step(x_prev: Array, t: int | Array, sched: Schedule) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ and all targets then have one loss. Weights are (..., 1), one a row.
 """
 
 from collections.abc import Callable
+from operator import index
 
 import numpy as np
 
@@ -158,6 +159,8 @@ def loss(
     """
     if not len(x0):
         raise ValueError("x0 must hold at least one point")
+    if np.shape(eps) != np.shape(x0):
+        raise ValueError(f"eps must be {np.shape(x0)}; got shape {np.shape(eps)}")
     weight = target_weight(target, weighting, t, sched)
     xt = q_sample(x0, t, eps, sched).astype(params.dtype, copy=False)
     y_hat, cache = net.forward(params, xt, sched.label[t])
@@ -181,7 +184,7 @@ def least_loss(
     Source: Efron11 (2.8)
     Test: test_losses.py::test_the_least_loss_is_the_minimum_by_quadrature
     """
-    now = sched.at(t, first=1)
+    now, t = sched.at(t, first=1), index(t)
     scale = target_weight(target, weighting, t, sched) * slope(target, t, sched) ** 2
     cov = law.denoise_cov(xt, now.signal[0], now.noise[0])
     return scale[0] * np.trace(cov, axis1=-2, axis2=-1)

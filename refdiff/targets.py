@@ -202,14 +202,17 @@ def ask(model: Model, x: Array, t: int, sched: Schedule, target: Target) -> Arra
 
 
 def target_model(y_hat: Network, target: Target, sched: Schedule) -> Model:
-    """Model for `Chain.run` from a network y_hat(x, t) of any target, at sched's times.
+    """Model for `Chain.run` from a network y_hat(x, t) of any target.
 
-    -> model(x, level): the score, and x0_hat at signal = 0; level.t is a t of sched
+    sched: the schedule that it was trained on, of which level.t is a time
+    -> model(x, level): the score, and x0_hat at signal = 0, where eps and score refuse
     Source: Efron11 (1.4)
     Test: test_targets.py::test_a_network_of_any_target_is_one_model
     """
 
     def model(x, level):
+        if target is EPS or target is SCORE:
+            _needs_signal(level)
         x0 = target.to_x0(x, y_hat(x, level.t), int(level.t), sched)
         return x0 if level.signal == 0 else score_from_x0(x, x0, *level[:2])
 

@@ -1,4 +1,4 @@
-"""The command line and the tour, run in small as a user runs them in large."""
+"""The command line, run in small as a user runs it in large."""
 
 import os
 import signal
@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refdiff import cite, cli, ddpm, plots, schedule, tour
+from refdiff import cite, cli, errata, plots, tour, tour_vae
 from refdiff.data import load_data
-from refdiff.targets import eps_model
 from refdiff.toys import TOYS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +43,8 @@ def test_tour_prints_the_table_and_writes_the_picture(data, elsewhere, capsys):
     assert [row.split()[2] for row in rows] == ["learned", "exact"]
     assert all(row.split()[3] == "10" for row in rows)
     assert err == ""
+    names = [line.split(" ")[0] for line in out.splitlines() if " nats" in line]
+    assert names == ["log-likelihood", "bound,", "bound,"]
     assert (elsewhere / "refdiff-tour.png").read_bytes().startswith(b"\x89PNG")
     assert os.listdir() == ["refdiff-tour.png"]  # no temporary file is left
 
@@ -73,7 +74,10 @@ def test_a_users_points_are_learned_in_their_own_units(suffix, elsewhere, capsys
         np.savetxt(f"points.{suffix}", points, **(header if suffix == "csv" else {}))
     arguments = ["--data", f"points.{suffix}", *SMALL, "--points", "out.npy"]
     assert cli.main(arguments) == 0
-    assert "optimal denoiser of 500 of them" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "optimal denoiser of 500 of them" in out
+    assert "bound, exact" in out
+    assert "log-likelihood" not in out
     got = np.load("out.npy", allow_pickle=False)
     assert got.shape == (200, 2)
     assert np.abs(got.mean(axis=0) - [100, -20]).max() < 5
@@ -152,6 +156,11 @@ def test_progress_is_plain_lines_where_stderr_is_no_terminal():
         (["tuor"], "invalid choice: 'tuor'"),
         (["--out", "."], "is a folder"),
         (["--lr", "1e30", "--steps", "9", "--quiet"], "try a smaller --lr"),
+        (["--model", "vae", "--T", "5"], "--T says nothing to a VAE"),
+        (["--model", "vae", "--target", "v"], "--target says nothing to a VAE"),
+        (["--weight", "snr", "--model", "vae"], "--weight says nothing to a VAE"),
+        (["--target", "noise"], "invalid choice: 'noise'"),
+        (["errata", "two"], "a place is"),
     ],
 )
 def test_bad_arguments_end_with_status_2_and_no_traceback(arguments, message):
@@ -198,6 +207,99 @@ def test_show_prints_the_function_and_its_test(capsys, monkeypatch):
     assert cli.main(["show", "Thm", "2.2"]) == 0
     assert "def q_marginal(" in capsys.readouterr().out
     assert cli.main(["show", "99.9"]) == 1
+
+
+def test_show_finds_a_box(capsys):
+    assert cli.main(["show", "Box 2.4"]) == 0
+    out = capsys.readouterr().out
+    assert "def loss(" in out
+    assert "def ddpm_step_x0(" in out
+    assert "# refdiff.losses, line" in out
+
+
+def test_errata_prints_all_slips_or_one_with_its_numbers(capsys):
+    assert cli.main(["errata"]) == 0
+    table = capsys.readouterr().out
+    assert all(f"{erratum.place} " in table for erratum in errata.ERRATA)
+    for place in (["2.26"], ["Equation", "(2.26)"]):
+        assert cli.main(["errata", *place]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("(2.26)\n")
+        assert out.count("printed") == out.count("right  ") == 2
+        assert "truth    0.0526" in out
+    assert cli.main(["errata", "Ex 1.3"]) == 0
+    assert capsys.readouterr().out.startswith("Ex 1.3\n")
+    assert cli.main(["errata", "99.9"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "refdiff: no slip is recorded at 99.9\n")
+
+
+TARGETS = ["eps", "x0", "v", "score", "mean", "eps", "x0"]
+WEIGHTS = ["min-snr", "x0", "snr+1", "simple", "bound", "snr", "truncated-snr"]
+
+
+@pytest.mark.parametrize(("target", "weight"), list(zip(TARGETS, WEIGHTS, strict=True)))
+def test_every_target_and_weight_may_be_asked_for(target, weight, monkeypatch, capsys):
+    monkeypatch.setattr(tour, "picture", lambda *arguments: None)
+    chosen = ["--target", target, "--weight", weight]
+    wanted = [*SMALL, *chosen, "--save", "m.npz", "--points", "p.npy"]
+    assert cli.main(wanted) == 0
+    first = rows(capsys.readouterr().out)
+    state, settings = tour.load_model("m.npz")
+    assert (settings.target, settings.weight) == (target, weight)
+    assert state.step == 60
+    points = np.load("p.npy")
+    assert points.shape == (200, 2)
+    assert np.isfinite(points).all()
+    # The checkpoint knows both, so that nothing need be said again, nor may be changed.
+    assert cli.main(["--load", "m.npz", "--samples", "200"]) == 0
+    assert rows(capsys.readouterr().out) == first
+    other = "v" if target == "eps" else "eps"
+    assert cli.main(["--load", "m.npz", "--target", other]) == 2
+    assert f"m.npz was trained with {target}" in capsys.readouterr().err
+    assert (set(TARGETS), set(WEIGHTS)) == (set(tour.TARGETS), set(tour.WEIGHTS))
+
+
+@pytest.mark.parametrize("data", ["moons", "ex-2.1"])
+def test_a_vae_is_trained_saved_loaded_and_drawn(data, elsewhere, capsys):
+    small = [*SMALL[:4], "--quiet", "--save", "m.npz", "--points", "p.npy"]
+    assert cli.main(["--model", "vae", "--data", data, *small]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("decoder"))
+    assert row[:3] == ["decoder", "VAE", "1"]
+    assert "bound, VAE" in out
+    assert "log-likelihood of fresh data" in out
+    assert "exact" not in out
+    assert (elsewhere / "refdiff-tour.png").read_bytes().startswith(b"\x89PNG")
+    points = np.load("p.npy")
+    assert points.shape == (200, 1 if data == "ex-2.1" else 2)
+    state, settings = tour.load_model("m.npz")
+    assert (settings.model, state.step) == ("vae", 60)
+    more = ["--load", "m.npz", *small, "--steps", "70"]
+    assert cli.main([*more[:2], "--samples", "200", "--points", "q.npy"]) == 0
+    np.testing.assert_array_equal(np.load("q.npy"), points)
+    assert cli.main(more) == 0
+    assert tour.load_model("m.npz")[0].step == 70
+    capsys.readouterr()
+    for wrong, message in (
+        (["--model", "ddpm"], "m.npz was trained with vae"),
+        (["--T", "100"], "--T says nothing to a VAE"),
+    ):
+        assert cli.main(["--load", "m.npz", *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_resuming_a_vae_is_exact(capsys):
+    settings = tour.Settings(model="vae", steps=60)
+    states = list(tour_vae.training(settings, load_data("moons", settings.rng(0))))
+    tour.save_model("half.npz", states[24], settings)
+    more = ["--samples", "100", "--quiet", "--save", "end.npz"]
+    assert cli.main(["--load", "half.npz", *more]) == 0
+    end, loaded = tour.load_model("end.npz")
+    assert loaded == settings
+    np.testing.assert_array_equal(end.params, states[-1].params)
+    np.testing.assert_array_equal(end.ema, states[-1].ema)
 
 
 def test_settings_that_contradict_a_saved_model_are_refused(capsys):
@@ -259,83 +361,18 @@ def test_a_failed_picture_leaves_the_old_one(elsewhere, monkeypatch):
     assert os.listdir() == ["p.png"]
 
 
-def result_of(settings, params):
-    found = load_data("moons", settings.rng(0))
-    return found, tour.compare(settings, found, params, 400)
-
-
-def test_both_models_run_the_same_chain_from_the_same_noise():
-    """The exact row, and the learned row of a network that says eps = 0, by hand."""
-    settings = tour.Settings(T=8)
-    zero = np.zeros(tour.MLP(2, 8).size, np.float32)
-    found, result = result_of(settings, zero)
-    chain = ddpm.ddpm_chain(schedule.cosine(8))
-    models = (eps_model(lambda x, t: 0 * x), found.exact.model)
-    for run, model in zip(result.runs, models, strict=True):
-        noise = settings.rng(2)
-        *_, x = chain.run(noise.standard_normal((400, 2)), model, rng=noise)
-        np.testing.assert_allclose(run.samples, x, rtol=1e-12)
-    learned, exact = result.runs
-    assert learned.w2 > 3 * exact.w2 > 0
-    assert learned.energy > 3 * exact.energy > 0
-
-
-def test_each_distance_stands_beside_its_own_floor(monkeypatch):
-    monkeypatch.setattr(tour, "METRICS", (lambda a, b: 1.0, lambda a, b: 2.0))
-    _, result = result_of(tour.Settings(T=4), np.zeros(tour.MLP(2, 4).size, np.float32))
-    assert (result.w2_floor, result.energy_floor) == (1.0, 2.0)
-    assert {(run.w2, run.energy) for run in result.runs} == {(1.0, 2.0)}
-    run = tour.Run("s", "m", 7, 0.1, None, None, 2.0, 3.0)
-    row = tour.report(tour.Result([run], 1.0, 6.0)).splitlines()[-1].split()
-    expected = [
-        "s",
-        "m",
-        "7",
-        "0.1",
-        "2.0000",
-        "1.0000",
-        "2.0",
-        "3.0000",
-        "6.0000",
-        "0.5",
-    ]
-    assert row == expected
-
-
-def test_the_streams_of_a_seed_are_apart():
-    numbers = {tour.Settings(seed=s).rng(k).random() for s in (0, 1) for k in range(5)}
-    assert len(numbers) == 10
-
-
-def test_training_sees_fresh_data_all_times_and_unit_noise(monkeypatch):
-    """What reaches the loss: the cosine schedule, t in 1..T, new batches, eps ~ N(0, I)."""
-    seen = []
-
-    def spy(params, net, x0, t, eps, sched):
-        seen.append((x0, t, eps, sched))
-        return 1.0, np.zeros_like(params)
-
-    monkeypatch.setattr(tour.ddpm, "eps_loss", spy)
-    settings = tour.Settings(T=5, steps=40)
-    list(tour.training(settings, load_data("moons", settings.rng(0))))
-    x0, t, eps, sched = (list(column) for column in zip(*seen, strict=True))
-    assert len({batch.tobytes() for batch in x0}) == 40
-    assert set(np.concatenate(t)) == {1, 2, 3, 4, 5}
-    assert np.concatenate(eps).std() == pytest.approx(1, abs=0.03)
-    np.testing.assert_array_equal(sched[0].beta, schedule.cosine(5).beta)
-
-
 def test_the_average_of_the_parameters_is_what_is_compared(monkeypatch, capsys):
     """And the learned samples are written in data units, whole or not at all."""
     seen = []
 
     def compare(settings, found, params, n):
         seen.append((params, found))
+        x, path = np.ones((n, 1)), np.ones((2, 60, 1))
         runs = [
-            tour.Run("s", m, 1, 0.0, np.ones((n, 1)), np.ones((2, 60, 1)), 1.0, 1.0)
+            tour.Run("s", m, 1, 0.0, x, path, 1.0, 1.0, (-1.0, 0.1))
             for m in ("learned", "exact")
         ]
-        return tour.Result(runs, 1.0, 1.0)
+        return tour.Result(runs, 1.0, 1.0, None)
 
     monkeypatch.setattr(tour, "compare", compare)
     arguments = ["--data", "ex-2.1", *SMALL, "--save", "m.npz", "--points", "p.npy"]
@@ -354,17 +391,3 @@ def test_the_average_of_the_parameters_is_what_is_compared(monkeypatch, capsys):
     assert cli.main(arguments) == 2
     assert "disk full" in capsys.readouterr().err
     np.testing.assert_allclose(np.load("p.npy"), want, rtol=1e-14)
-
-
-def test_the_learning_rate_of_the_tour_has_decayed_when_it_ends(monkeypatch):
-    rates = []
-
-    def fit(loss_grad, state, *, lr):
-        rates.extend([lr(1), lr(20), lr(41)])
-        return iter(())
-
-    monkeypatch.setattr(tour.train, "fit", fit)
-    settings = tour.Settings(T=5, steps=40, lr=0.01)
-    list(tour.training(settings, load_data("moons", settings.rng(0))))
-    assert rates[0] == 0.01
-    assert rates[0] > rates[1] > rates[2] == 0

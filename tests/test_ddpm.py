@@ -551,3 +551,17 @@ def test_what_is_no_vector_or_not_finite_is_refused_by_name():
         q_sample(np.ones((3, 1)), 2, np.ones(3), sched)
     with pytest.raises(ValueError, match="last axis must be the vector"):
         q_step(1.0, 2, sched)
+
+
+def test_steps_and_the_iterated_law_refuse_what_is_not_finite():
+    sched, x, nan = SCHEDULES[2], np.ones(2), np.array([1.0, np.nan])
+    for step in (ddpm_step, ddpm_step_beta):
+        with pytest.raises(ValueError, match="z must be finite"):
+            step(x, 2, x, nan, sched)
+    with pytest.raises(ValueError, match="mu_hat must be finite"):
+        ddpm_step_mean(x, 2, nan, x, sched)
+    with pytest.raises(ValueError, match="share must be finite"):
+        learned_var(np.nan, 2, sched)
+    for bad in ((np.nan, 1.0, 3), (0.5, np.inf, 3), (0.5, 1.0, -2), (1.5, 1.0, 10_000)):
+        with pytest.raises(ValueError, match="must be"):
+            iterated_law(*bad)

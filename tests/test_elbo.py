@@ -400,7 +400,7 @@ def test_the_best_last_variance_is_the_mean_squared_error_over_the_data():
 def test_noise_of_the_wrong_shape_and_what_is_not_finite_are_refused():
     sched, z = schedule.cosine(12), np.zeros((12, 3, 2))
     x0, reverse = np.zeros((3, 2)), gaussian_reverse(MEAN, COV, sched)
-    with pytest.raises(ValueError, match=r"eps must be \(12, 3, 2\); got shape"):
+    with pytest.raises(ValueError, match=r"eps \(12, n, d\); got"):
         ddpm_elbo(x0, DATA.model, z[:-1], sched)
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="eps must be finite"):
@@ -416,3 +416,20 @@ def test_noise_of_the_wrong_shape_and_what_is_not_finite_are_refused():
             log_likelihood(x0 + bad, reverse)
         with pytest.raises(ValueError, match="mu_hat must be finite"):
             mean_kl(X0, X0 + bad, 2, sched)
+
+
+def test_what_does_not_fit_together_is_refused():
+    """A point for a batch, another schedule's reverse process, a variance of none."""
+    sched = schedule.cosine(12)
+    reverse = gaussian_reverse(MEAN, COV, sched)
+    with pytest.raises(ValueError, match=r"x0 must be \(n, d\)"):
+        ddpm_elbo(MEAN, None, np.zeros((12, 2)), sched)
+    for terms in (elbo_terms, elbo_terms_forward):
+        for T in (6, 24):
+            with pytest.raises(ValueError, match=rf"reverse.b must be \({T + 1}, 2\)"):
+                terms(MEAN, reverse, schedule.cosine(T))
+    for var_1 in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="var_1 must be finite and above 0"):
+            gaussian_reverse(MEAN, COV, sched, var_1)
+        with pytest.raises(ValueError, match="var_1 must be finite and above 0"):
+            ddpm_elbo(MEAN[None], None, np.zeros((12, 1, 2)), sched, var_1)

@@ -366,3 +366,12 @@ def test_the_least_loss_of_a_gaussian_in_the_plane_is_that_of_bayes_rule(target)
     want = np.trace(left) * slope(target, t, sched)[0] ** 2
     got = least_loss(law, x, t, sched, target)
     np.testing.assert_allclose(got, np.full(3, want), rtol=1e-12)
+
+
+def test_noise_for_another_batch_and_times_for_one_are_refused():
+    net, sched = MLP(2, 12, (4,), 1), schedule.cosine(12)
+    x0, t = np.zeros((3, 2)), np.array([1, 2, 3])
+    with pytest.raises(ValueError, match=r"eps must be \(3, 2\); got shape \(1, 2\)"):
+        loss(np.zeros(net.size), net, x0, t, np.zeros((1, 2)), sched)
+    with pytest.raises(TypeError, match="integer"):
+        least_loss(example_2_1(), np.zeros((3, 1)), t, sched)

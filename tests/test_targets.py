@@ -139,3 +139,13 @@ def test_a_network_of_any_target_is_one_model(kind):
             want = truth["x0" if level.signal == 0 else "score"]
             np.testing.assert_allclose(model(xt, level), want, rtol=1e-11, atol=1e-13)
             assert asked == [level.t]
+
+
+@pytest.mark.control
+def test_a_network_of_eps_or_score_is_refused_at_zero_signal():
+    """It would be nan or infinite: neither says anything of x0 there."""
+    sched = schedule.from_alpha([0.5, 1e-200, 1e-200])
+    for target in (targets.EPS, targets.SCORE):
+        model = targets.target_model(lambda x, t: x, target, sched)
+        with pytest.raises(ValueError, match="says nothing of x0"):
+            model(np.ones((2, 1)), sched.level(3))
