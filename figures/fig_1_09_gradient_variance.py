@@ -18,7 +18,7 @@ LOOKS = {"naive swap": "k--", "score function": "C3-", "reparameterised": "C2."}
 
 
 def moments(mean, std):
-    """Mean and variance of a sample's gradient in (mean, std), each (3, 2)."""
+    """Mean and variance of one draw's gradient in (mean, std), each (3, 2)."""
     eps, std, w = NODES[:, None], np.array([std]), WEIGHTS / WEIGHTS.sum()
     z = vae.reparameterise(np.array([mean]), std, eps)
     log_p = vae.log_decoder(1.0, z, 0.5) + vae.log_decoder(0.0, z, 1.0)  # of x and z
@@ -48,7 +48,7 @@ def main(out=HERE / "fig_1_09_gradient_variance.png", seed=0, m=61):
             for curve, (name, look) in zip(curves.T, LOOKS.items(), strict=True):
                 ax.plot(grid, curve, look, lw=2, markevery=4, ms=8, label=name)
             ax.set_title("d bound / d {} at {}".format(*names[i]), fontsize=10)
-            ax.set(xlabel=f"{names[i][0]} of q(z | x)", ylabel=f"{what} of a sample")
+            ax.set(xlabel=f"{names[i][0]} of q(z | x)", ylabel=f"{what} of one draw")
         axes[i, 1].set_yscale("log")
     axes[0, 0].legend(fontsize=8, frameon=False)
     fig.suptitle("p(x | z) = N(z, 0.25), x = 1; posterior N(0.8, 0.2)", fontsize=10)

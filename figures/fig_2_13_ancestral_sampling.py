@@ -36,10 +36,11 @@ def main(out=HERE / "fig_2_13_ancestral_sampling.png", seed=0, n=100_000):
         D = np.abs(error).max()
         curves[title] = grid, error, D
         plots.cloud(above, x, title, plots.EXACT, 6.0, law)
+        above.legend(["density of the data", "samples"], fontsize=8, frameon=False)
         below.axhspan(-band, band, color="0.88", label=f"KS band, ±{band:.4f}")
         below.plot(grid, error, color=plots.LEARNED, label=f"D = {D:.4f}")
         verdict = "passes" if D < band else "fails"
-        below.set_title(f"{verdict} KS (alpha 1e-6, n {n:,})", fontsize=10)
+        below.set_title(f"{verdict} KS (level 1e-6, n {n:,})", fontsize=10)
         below.set(xlabel="x", ylabel="error of the distribution function")
         below.set_ylim(-0.035, 0.035)
         below.legend(fontsize=8, frameon=False, loc="lower right")

@@ -4,7 +4,7 @@ Look right: the usual schedules keep a gap, however many steps they take. Where 
 grows as t, the ratios SNR[t-1]/SNR[t] of the first steps do not depend on T, and their
 sum of (ratio - 1 - log ratio)/2 is half of Euler's constant. With log SNR linear in t,
 10 to -10, the gap falls as 1/T. All numbers are chosen here. Terms are quadratic in x0:
-their mean over N(1.5, 0.25) is that over 1.5 +- 0.5. About 7 seconds.
+their mean over N(1.5, 0.25) is that over 1.5 +- 0.5. 7 seconds.
 """
 
 from pathlib import Path
@@ -38,9 +38,10 @@ def main(out=HERE / "fig_2_15_elbo_terms.png", seed=0, T=(30, 100, 300, 1000, 20
         look = {"color": color, "label": name}
         left.loglog(np.arange(2, T[-2] + 1), by_T[T[-2]].consistency[2:], **look)
         right.loglog(T, [E_LOG_P - p.bound for p in by_T.values()], ".-", **look)
-    for k, (name, style) in enumerate(zip(elbo.Terms._fields, "^v_", strict=True)):
+    for k, (name, style) in enumerate(zip(elbo.Terms._fields, "^vs", strict=True)):
         part = [p[k].sum() * (-1) ** (k > 0) for p in cosine]
-        middle.semilogx(T, part, style + "-", ms=5, label="-" * (k > 0) + name)
+        label = "-" * (k > 0) + name
+        middle.semilogx(T, part, f"{style}-", color="0.3", ms=5, label=label)
     middle.plot(T, [p.bound for p in cosine], "k.-", label="bound, their sum")
     middle.axhline(E_LOG_P, color="0.5", ls=":", label="E log p($x_0$)")
     right.axhline(np.euler_gamma / 2, color="0.5", ls=":", label="Euler's constant / 2")

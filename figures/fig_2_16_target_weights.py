@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 WEIGHTINGS = {
     "SNR": (losses.weight_snr, {"color": plots.DATA, "lw": 5, "alpha": 0.35}),
     "max(SNR, 1)": (losses.weight_truncated_snr, {"color": plots.LEARNED, "ls": "--"}),
-    "min(SNR, 5)": (losses.weight_min_snr(5.0), {"color": plots.EXACT}),
+    "min(SNR, 5)": (losses.weighting_min_snr(5.0), {"color": plots.EXACT}),
     "bound, (2.44)": (losses.weight_elbo, {"color": "black"}),
 }
 TARGETS = {

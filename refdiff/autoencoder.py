@@ -5,6 +5,7 @@ gradient is written by hand. Parameters are one flat vector, as `train.fit` want
 """
 
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 
@@ -99,6 +100,8 @@ class VAE:
         Source: Chan v3 (1.28)
         Test: test_autoencoder.py::test_the_parts_are_the_networks
         """
+        if z.shape[-1:] != (self.k,):
+            raise ValueError(f"z must be (..., {self.k}); got shape {z.shape}")
         f = self.decoder.predict(self.split(params)[1], z.reshape(-1, self.k), 0.0)
         return f.reshape(*z.shape[:-1], self.d)
 
@@ -109,6 +112,8 @@ class VAE:
         Source: Chan v3 Box 1.3 inference
         Test: test_autoencoder.py::test_samples_have_the_models_law
         """
+        if np.shape(eps) != (len(z), self.d):
+            raise ValueError(f"eps must be ({len(z)}, {self.d}); got {np.shape(eps)}")
         return self.decode(params, z) + np.exp(self.split(params)[2]) * eps
 
     def loss(self, params: Array, x: Array, eps: Array) -> tuple[float, Array]:
@@ -123,7 +128,9 @@ class VAE:
         Test: test_autoencoder.py::test_vae_loss_gradient
         """
         x, eps = finite(x=x, eps=eps)
-        if not len(x) or eps.shape != (len(x), self.k):
+        if not len(x):
+            raise ValueError("x must hold at least one point")
+        if eps.shape != (len(x), self.k):
             raise ValueError(f"eps must be ({len(x)}, {self.k}); got shape {eps.shape}")
         phi, theta, log_s = self.split(params)
         out, cache = self.encoder.forward(phi, x.astype(params.dtype), 0.0)
@@ -153,15 +160,25 @@ def ppca(mean: Array, cov: Array, k: int) -> Decoder:
     Source: Tipping99 (7)-(8)
     Test: test_autoencoder.py::test_the_linear_vae_is_probabilistic_pca
     """
-    mean, cov = finite(mean=mean, cov=cov)
-    if not 0 < k < len(mean):
-        raise ValueError(f"k must be in 1..{len(mean) - 1}; got {k}")
+    mean, cov = _checked(mean, cov, k)
     value, U = np.linalg.eigh(cov)
     s2 = value[:-k].mean()
     if not s2 > 0:
         raise ValueError("cov must have rank above k, for s to be above 0")
     C = U[:, -k:] * np.sqrt(np.maximum(value[-k:] - s2, 0))
     return Decoder(C, mean, s2 * np.eye(len(mean)))
+
+
+def _checked(mean, cov, k):
+    """Mean (d,) and covariance (d, d) of some data, and a number k of latents below d."""
+    mean, cov = finite(mean=mean, cov=cov)
+    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
+        shapes = f"{mean.shape} and {cov.shape}"
+        raise ValueError(f"mean must be (d,) and cov (d, d); got {shapes}")
+    if not 0 < index(k) < len(mean):
+        raise ValueError(f"k must be in 1..{len(mean) - 1}; got {k}")
+    gaussian.symmetric_root(cov)  # refuses what is no covariance
+    return mean, cov
 
 
 def linear_loss(params: Array, mean: Array, cov: Array, k: int) -> tuple[float, Array]:
@@ -207,22 +224,24 @@ def fit_linear(
     """Minimise `linear_loss` from a random start: L-BFGS, then a root of the gradient.
 
     -> the decoder, and the expected bound in nats
-    ValueError if the minimiser stops short of a gradient of 1e-8.
+    ValueError if cov is singular or k not in 1..d-1, or no minimum is found.
     Source: Lucas19 4
     Test: test_autoencoder.py::test_the_linear_vae_is_probabilistic_pca
     """
     from scipy.optimize import minimize, root
 
     generator(rng)
-    mean, cov = finite(mean=mean, cov=cov)
-    d = len(mean)
+    (mean, cov), d = _checked(mean, cov, k), len(mean)
+    gaussian.cholesky(cov)  # a singular one has no best s
+    unit = np.trace(cov) / d  # the search sees data of mean 0 and variance about 1
     start = 0.3 * rng.standard_normal(2 * k * d + 2 * k + d + 1)
-    data = (mean, cov, k)
+    data = (np.zeros(d), cov / unit, k)
     near = minimize(linear_loss, start, data, "L-BFGS-B", jac=True, options=LBFGS).x
     # Values are flat to rounding within 1e-7 of the minimum; the gradient is not.
     found = root(lambda params: linear_loss(params, *data)[1], near, tol=1e-13).x
     value, gradient = linear_loss(found, *data)
-    if np.abs(gradient).max() > 1e-8:
+    if np.abs(gradient).max() > 1e-8 or value > linear_loss(near, *data)[0] + 1e-9:
         raise ValueError(f"no minimum found; gradient {np.abs(gradient).max():.1e}")
     *_, W, v, log_s = _linear_parts(found, d, k)
-    return Decoder(W, v, np.exp(2 * log_s) * np.eye(d)), -value
+    decoder = Decoder(W * unit**0.5, mean + v, unit * np.exp(2 * log_s) * np.eye(d))
+    return decoder, -value - d / 2 * np.log(unit)

@@ -6,6 +6,7 @@ modules, so that the README's table and `refdiff show 2.25` cannot drift from th
 
 import ast
 import re
+import textwrap
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,18 +79,38 @@ class Entry:
         return [item.strip(" .") for item in cited.split(";")]
 
     @property
+    def is_class(self) -> bool:
+        """True for a class, False for a function or method."""
+        return isinstance(ast.parse(self.code).body[0], ast.ClassDef)
+
+    def rank(self, place: str) -> int:
+        """How near an entry is to a place: 0 its own, then with others, then a misprint."""
+        own = [item for item in self.items if item.startswith("Chan v3")]
+        near = [k for k, item in enumerate(own) if place in _places(item)]
+        if not near:
+            return 9
+        more = re.fullmatch(
+            rf"Chan v3 {LOCATOR}(?:(?:,| and) {LOCATOR})*", own[near[0]]
+        )
+        return near[0] + (0 if self.items[0] in own else 1) + (0 if more else 4)
+
+    @property
     def places(self) -> set[str]:
         """Places of the tutorial that the entry speaks of: "Thm 2.5", "(2.25)", "v1 2.9"."""
         old = set(OLD.findall(self.source))
         if "Chan v3" not in self.source:
             return old
         chan = [item for item in self.items if item.startswith("Chan v3")]
-        text = "; ".join([*chan, *self.source.split("Departs:")[1:]])
-        found = old | set(NAMED.findall(text))
-        for chapter, first, _, last in EQUATION.findall(text):
-            for n in range(int(first), int(last or first) + 1):
-                found.add(f"({chapter}.{n})")
-        return found
+        return old | _places("; ".join([*chan, *self.source.split("Departs:")[1:]]))
+
+
+def _places(text):
+    """Places named in a text, ranges of equations written out."""
+    found = set(NAMED.findall(text))
+    for chapter, first, _, last in EQUATION.findall(text):
+        for n in range(int(first), int(last or first) + 1):
+            found.add(f"({chapter}.{n})")
+    return found
 
 
 def _field(doc, name):
@@ -115,10 +136,12 @@ def entries() -> tuple[Entry, ...]:
     found = []
     for path in sorted((ROOT / "refdiff").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for name, node in _walk(ast.parse(text)):
             doc = ast.get_docstring(node) or ""
-            code = ast.get_source_segment(text, node)
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            code = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
             source, test = _field(doc, "Source"), _field(doc, "Test")
             found.append(Entry(module, name, node.lineno, code, source, test))
     return tuple(found)
@@ -129,7 +152,8 @@ def find(place: str) -> list[Entry]:
 
     A bare number finds equations, theorems, definitions, examples and figures alike, a
     number in brackets equations alone; "Box 2.4" finds the boxed algorithms of section
-    2.4, training and inference, and "v1 2.9" a section that version 1 alone has.
+    2.4, training and inference, and "v1 2.9" a section that version 1 alone has. What
+    is nearest to the place comes first.
     ValueError if place is none of these.
     """
     named = {"theorem": "Thm", "definition": "Def", "example": "Ex", "figure": "Fig"}
@@ -146,7 +170,8 @@ def find(place: str) -> list[Entry]:
         wanted = {f"{kind.replace('V1', 'v1')} {number}"}
     else:
         wanted = {f"({number})", *(f"{kind} {number}" for kind in named.values())}
-    return [entry for entry in entries() if entry.places & wanted]
+    found = [entry for entry in entries() if entry.places & wanted]
+    return sorted(found, key=lambda e: min(e.rank(p) for p in wanted & e.places))
 
 
 def code_of_test(test: str, folder: Path | None = None) -> str | None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -53,8 +54,8 @@ def _parser():
     add("--model", choices=["ddpm", "vae"], help="what is trained (ddpm)")
     targets = ["eps", "x0", "v", "score", "mean"]
     add("--target", choices=targets, help="what the DDPM's network predicts (eps)")
-    weights = ["snr", "simple", "x0", "snr+1", "truncated-snr", "min-snr", "bound"]
-    add("--weight", choices=weights, help="weighting of the DDPM's loss (snr)")
+    weights = ["simple", "snr", "x0", "snr+1", "truncated-snr", "min-snr", "bound"]
+    add("--weight", choices=weights, help="weighting of the loss (the target's own)")
     add("--T", type=_at_least(2), help="diffusion steps, cosine schedule (100)")
     add("--steps", type=_at_least(1), help="training steps (4000)")
     add("--batch", type=_at_least(1), help="points in a training step (256)")
@@ -105,9 +106,11 @@ def _tour(arguments):
     # Matrices this small lose more by waiting for threads than they gain; this must be
     # said before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from refdiff import tour, tour_vae
+    from refdiff import results, tour, tour_vae
     from refdiff.data import load_data
 
+    if Path(arguments.out).suffix != ".png":
+        raise ValueError(f"--out {arguments.out}: the picture is a .png")
     for target in (arguments.out, arguments.save, arguments.points):
         if target and (
             Path(target).is_dir() or not Path(target).resolve().parent.is_dir()
@@ -117,12 +120,13 @@ def _tour(arguments):
     kind = tour_vae if settings.model == "vae" else tour
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
+    print(settings.note)
     state = _train(kind, settings, data, state, arguments)
     if arguments.save:
         tour.save_model(arguments.save, state, settings)
         print(f"model: {arguments.save}")
     result = kind.compare(settings, data, state.ema, arguments.samples)
-    print(f"\n{tour.report(result)}\n")
+    print(f"\n{results.report(result)}\n")
     print("floor: median distance of two fresh samples of the data, at the same sizes")
     if arguments.points:
         points = result.runs[0].samples * data.scale + data.shift
@@ -152,13 +156,14 @@ def _start(tour, arguments):
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.load:
         state, settings = tour.load_model(arguments.load)
+    for name in given.keys() & {"T", "target", "weight"}:
+        if given.get("model", settings.model) == "vae":
+            raise ValueError(f"--{name} has no meaning for a VAE")
+    if arguments.load:
         for name in given.keys() - {"steps"}:
             if given[name] != getattr(settings, name):
                 was = getattr(settings, name)
                 raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
-    for name in given.keys() & {"T", "target", "weight"}:
-        if given.get("model", settings.model) == "vae":
-            raise ValueError(f"--{name} says nothing to a VAE")
     return state, replace(settings, **given)
 
 
@@ -168,6 +173,7 @@ def _train(kind, settings, data, start, arguments):
 
     state = start
     if start is not None and start.step >= settings.steps:
+        print(f"it has been trained for {start.step} steps; --steps may be raised")
         return start
     progress = _Progress(settings.steps, arguments.quiet)
     try:
@@ -226,23 +232,25 @@ class _Progress:
 
 def _show(arguments):
     """Print each function that speaks of a place, and the test that proves it."""
-    from refdiff import cite
+    from refdiff import cite, errata
 
     if not arguments.place:
         print(cite.table())
         return 0
     place = " ".join(arguments.place)
-    found = cite.find(place)
-    if not found:
+    found, slips = cite.find(place), errata.find(place.removeprefix("v1"))
+    if not (found or slips):
         print(f"refdiff: nothing here cites {place}", file=sys.stderr)
         return 1
+    shown = set()
     for entry in found:
         print(f"# {entry.module}, line {entry.line}\n{entry.code}\n")
-        test = cite.code_of_test(entry.test)
-        print(
-            f"# tests/{entry.test}"
-            + (f"\n{test}\n" if test else " (its text is in a checkout)\n")
-        )
+        test = None if entry.test in shown else cite.code_of_test(entry.test)
+        where = "above" if entry.test in shown else "its text is in a checkout"
+        print(f"# tests/{entry.test}" + (f"\n{test}\n" if test else f" ({where})\n"))
+        shown.add(entry.test)
+    for slip in slips:
+        print(f"# a slip of the tutorial: refdiff errata {slip.place}")
     return 0
 
 
@@ -270,17 +278,20 @@ def _figures(arguments):
     """Run the scripts in figures/ of the checkout that the shell stands in."""
     import runpy
 
-    scripts = sorted(Path("figures").glob("fig_*.py"))
-    scripts = [
-        s
-        for s in scripts
-        if not arguments.name or any(n in s.stem for n in arguments.name)
-    ]
+    every = sorted(Path("figures").glob("fig_*.py"))
+    if not every:
+        raise ValueError("no figures/ in this folder: go to a checkout")
+    names = [re.sub(r"^(\d+)\.(\d+)$", _stem, name) for name in arguments.name]
+    scripts = [s for s in every if not names or any(n in s.stem for n in names)]
     if not scripts:
-        raise ValueError(
-            "no such script in figures/ of this folder (is it a checkout?)"
-        )
+        known = ", ".join(script.stem for script in every)
+        raise ValueError(f"no figure is named {' '.join(names)}; there are {known}")
     for script in scripts:
         began = time.monotonic()
         runpy.run_path(str(script))["main"]()
         print(f"{script.with_suffix('.png')}  {time.monotonic() - began:.1f} s")
+
+
+def _stem(match):
+    """The beginning of a figure's script for its number: 2.5 is fig_2_05."""
+    return f"fig_{match[1]}_{int(match[2]):02d}"

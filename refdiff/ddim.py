@@ -28,12 +28,12 @@ def sigma_eta(eta: float, t: int | Array, sched: Schedule) -> Array:
     Source: SongJ21 (16)
     Test: test_ddim.py::test_ddim_with_sigma_q_is_ddpm
     """
-    if not (np.isfinite(eta) and eta >= 0):
-        raise ValueError(f"eta must be finite and at least 0; got {eta}")
-    sigma = eta * sigma_q(t, sched)
-    if (sigma > sched.at(np.asarray(t) - 1).noise).any():
+    if not (np.ndim(eta) == 0 and np.isfinite(eta) and eta >= 0):
+        raise ValueError(f"eta must be a finite number of at least 0; got {eta}")
+    now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
+    if (eta * np.sqrt(now.beta) > now.noise * (1 + 1e-14))[before.noise > 0].any():
         raise ValueError(f"eta must keep sigma in 0..noise[t-1]; got {eta} (t={t})")
-    return sigma
+    return np.minimum(eta * sigma_q(t, sched), before.noise)  # but for rounding
 
 
 def ddim_posterior(

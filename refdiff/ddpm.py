@@ -197,12 +197,14 @@ def x0_from_mu(xt: Array, t: int | Array, mu: Array, sched: Schedule) -> Array:
 
     [(1-ab[t]) mu - (1-ab[t-1]) sqrt(a[t]) xt] / [(1-a[t]) sqrt(ab[t-1])]
     xt, mu (..., d), t in 1..T  ->  (..., d)
-    ValueError if t is outside 1..T.
+    ValueError if t is outside 1..T, or alpha_bar[t-1] = 0.
     Source: Chan v3 (2.25) solved for x0
     Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
     """
     xt, mu = vectors(xt=xt, mu=mu)
     now, before = sched.at(t, first=1), sched.at(np.asarray(t) - 1)
+    if (before.signal == 0).any():
+        raise ValueError(f"mu says nothing of x0 where alpha_bar[t-1] = 0 (t={t})")
     left = now.noise2 * mu - before.noise2 * np.sqrt(now.alpha) * xt
     return left / (now.beta * before.signal)
 

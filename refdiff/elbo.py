@@ -2,7 +2,7 @@
 
 Exactly where every step is linear and Gaussian, q(x_t | x_{t-1}) by a Schedule and
 p(x_{t-1} | x_t) by a Reverse; and by Monte Carlo for any model. All terms are in nats,
-for each x0 (..., d); E log p(x_T | ...) and the like are expectations under q given x0.
+for each x0 (..., d), and every E is under q given x0.
 Every function refuses, with a ValueError that names it, what is not finite.
 
 How near the bound comes depends on the schedule. Levels even in log SNR close the gap as
@@ -51,7 +51,7 @@ class Terms(NamedTuple):
     def bound(self) -> Array:
         """The evidence lower bound, (...).
 
-        Source: Chan v3 Thm 2.4, (2.17)
+        Source: Chan v3 (2.17)
         Test: test_elbo.py::test_theorem_2_4_is_the_expected_log_ratio
         """
         return self.reconstruction - self.prior - self.consistency.sum(axis=0)
@@ -93,7 +93,7 @@ def elbo_terms(x0: Array, reverse: Reverse, sched: Schedule) -> Terms:
     Test: test_elbo.py::test_theorem_2_4_is_the_expected_log_ratio
     """
     x0 = _checked(x0, reverse, sched)
-    A, b, cov = reverse
+    A, b, cov = reverse  # mu_q - mu_p is affine in x_t, so that E KL is exact
     one, zero = np.eye(x0.shape[-1]), np.zeros(x0.shape[-1])
     consistency = np.zeros((sched.T + 1, *x0.shape[:-1]))
     for t in range(2, sched.T + 1):
@@ -112,7 +112,10 @@ def _checked(x0, reverse, sched):
     (x0,) = vectors(x0=x0)
     want = (sched.T + 1, x0.shape[-1])
     if reverse.b.shape != want:
-        raise ValueError(f"reverse.b must be {want}; got shape {reverse.b.shape}")
+        raise ValueError(
+            f"x0 {x0.shape} and T = {sched.T} need a Reverse with b {want}; "
+            f"got shape {reverse.b.shape}"
+        )
     return x0
 
 
@@ -167,6 +170,7 @@ def log_likelihood(x0: Array, reverse: Reverse) -> Array:
     Test: test_elbo.py::test_the_gap_of_the_bound_is_the_divergence_of_the_paths
     """
     d = reverse.b.shape[1]
+    gaussian.cholesky(*finite(cov=reverse.cov[1:]))  # refuses what is no covariance
     mean, cov = np.zeros(d), np.eye(d)
     for t in range(len(reverse.b) - 1, 0, -1):
         A, b, noise = (part[t] for part in reverse)

@@ -115,6 +115,8 @@ def entropy(cov: Array) -> float:
     Test: test_gaussian.py::test_entropy_and_expected_logpdf_make_the_divergence
     """
     (cov,) = finite(cov=cov)
+    if cov.ndim != 2:
+        raise ValueError(f"cov must be (d, d); got shape {cov.shape}")
     L = cholesky(cov)
     return float(np.log(np.diagonal(L)).sum() + 0.5 * len(L) * (1 + LOG_2PI))
 

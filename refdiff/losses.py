@@ -3,7 +3,9 @@
 At a given x_t every target y is an affine function of x0, y = slope x0 + (what x_t
 gives), so that ||y_hat - y||^2 = slope^2 ||x0_hat - x0||^2. A weighting is therefore
 one function of t, stated for x0; the weight of another target is that over slope^2,
-and all targets then have one loss. Weights are (..., 1), one a row.
+and all targets then have one loss. The functions weight_... are weightings, those named
+weighting_... make one. Weights are (..., 1), one a row. The five targets are EPS, X0, V
+and SCORE of `targets`, and MEAN of `ddpm`.
 """
 
 from collections.abc import Callable
@@ -49,7 +51,7 @@ def weight_elbo(t: int | Array, sched: Schedule) -> Array:
         return now.beta * before.alpha_bar / (2 * before.noise2 * now.noise2)
 
 
-def weight_bound(var_1: float | None = None) -> Weighting:
+def weighting_bound(var_1: float | None = None) -> Weighting:
     """Weighting of the whole bound: `weight_elbo`, and 1 / (2 var_1) at t = 1.
 
     var_1 is the variance of p(x0 | x_1), beta[1] unless given.
@@ -105,7 +107,7 @@ def weight_truncated_snr(t: int | Array, sched: Schedule) -> Array:
     return np.maximum(weight_snr(t, sched), 1)
 
 
-def weight_min_snr(gamma: float = 5.0) -> Weighting:
+def weighting_min_snr(gamma: float = 5.0) -> Weighting:
     """Weighting min(SNR, gamma): no level with little noise outweighs the others.
 
     For eps it is min(SNR, gamma) / SNR, for v min(SNR, gamma) / (SNR + 1).
@@ -153,14 +155,17 @@ def loss(
     loss = (1/n) sum_n w(t) ||y_hat(x_t, t) - y||^2,  x_t = signal x0 + noise eps
     params (size,), x0 and eps (n, d), t (n,) in 1..T  ->  loss, gradient (size,)
     ValueError if t is outside 1..T, the batch is empty or a weight is not finite.
-    Source: Chan v3 Box 2.4 training, Box 2.5 training, (2.47); Ho20 (14). Departs: 2.5
-    minimises the bound; its negative is meant.
+    Source: Chan v3 Box 2.4 training, Box 2.5 training, (2.47); Ho20 (14). Departs: section
+    2.5 minimises the bound, where it means its negative.
     Test: test_losses.py::test_loss_gradient
     """
     if not len(x0):
         raise ValueError("x0 must hold at least one point")
-    if np.shape(eps) != np.shape(x0):
-        raise ValueError(f"eps must be {np.shape(x0)}; got shape {np.shape(eps)}")
+    if np.shape(eps) != np.shape(x0) or np.shape(t) not in ((), (len(x0),)):
+        raise ValueError(
+            f"eps must be {np.shape(x0)} and t ({len(x0)},); got shape {np.shape(eps)} "
+            f"and {np.shape(t)}"
+        )
     weight = target_weight(target, weighting, t, sched)
     xt = q_sample(x0, t, eps, sched).astype(params.dtype, copy=False)
     y_hat, cache = net.forward(params, xt, sched.label[t])

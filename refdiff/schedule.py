@@ -219,7 +219,8 @@ def constant(T: int, alpha: float) -> Schedule:
 def linear(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
     """Schedule whose variances rise linearly from beta_1 at t = 1 to beta_T at t = T.
 
-    beta[t] = beta_1 + (t-1)/(T-1) (beta_T - beta_1);  the defaults are meant for T = 1000
+    beta[t] = beta_1 + (t-1)/(T-1) (beta_T - beta_1);  the defaults are meant for T = 1000:
+    for fewer steps respace it, as linear(1000).respace(trailing(1000, 20))
     Source: Ho20 4
     Test: test_schedule.py::test_linear_schedule_is_an_arithmetic_progression
     """

@@ -13,10 +13,11 @@ from itertools import islice
 
 import numpy as np
 
-from refdiff import ddpm, elbo, forward, losses, metrics, schedule, targets, train
+from refdiff import ddpm, elbo, forward, losses, schedule, targets, train
 from refdiff._check import Array
 from refdiff.data import Data
 from refdiff.net import MLP
+from refdiff.results import POINTS, Result, Run, distances, result
 from refdiff.targets import Model, target_model
 
 TARGETS = {
@@ -24,32 +25,57 @@ TARGETS = {
     for target in (targets.EPS, targets.X0, targets.V, targets.SCORE, ddpm.MEAN)
 }
 WEIGHTS = {
-    "snr": losses.weight_snr,
     "simple": None,
+    "snr": losses.weight_snr,
     "x0": losses.weight_x0,
     "snr+1": losses.weight_snr_plus_1,
     "truncated-snr": losses.weight_truncated_snr,
-    "min-snr": losses.weight_min_snr(),
-    "bound": losses.weight_bound(),
+    "min-snr": losses.weighting_min_snr(),
+    "bound": losses.weighting_bound(),
 }
-METRICS = (metrics.sliced_w2, metrics.energy_distance)
+OWN_WEIGHT = {target: "simple" for target in ("eps", "x0", "v")}
+OWN_WEIGHT |= {"score": "snr", "mean": "snr"}
 BOX = 3.0  # half the width of a panel, in standard units
-POINTS = 2000  # fresh points on which a bound is estimated
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the numbers of a tour."""
+    """Everything that decides the numbers of a tour.
+
+    weight "own" is the target's: simple for eps, x0 and v, snr for score and mean
+    """
 
     data: str = "moons"
     model: str = "ddpm"
     target: str = "eps"
-    weight: str = "snr"
+    weight: str = "own"
     T: int = 100
     steps: int = 4000
     batch: int = 256
     lr: float = 5e-3
     seed: int = 0
+
+    def __post_init__(self):
+        names = {
+            "model": ("ddpm", "vae"),
+            "target": TARGETS,
+            "weight": ("own", *WEIGHTS),
+        }
+        for name, known in names.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}")
+
+    @property
+    def weighting(self) -> str:
+        """Name of the weighting, the target's own one looked up."""
+        return OWN_WEIGHT[self.target] if self.weight == "own" else self.weight
+
+    @property
+    def note(self) -> str:
+        """What is trained, in one line."""
+        kind = f"DDPM predicting {self.target}, weight {self.weighting}, T = {self.T}"
+        kind = "VAE with 2 latents" if self.model == "vae" else kind
+        return f"{kind}: {self.steps} steps of {self.batch} points"
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the generator of one purpose.
@@ -68,7 +94,7 @@ def training(
     """
     sched = schedule.cosine(settings.T)
     net = network(settings, data)
-    target, weight = TARGETS[settings.target], WEIGHTS[settings.weight]
+    target, weight = TARGETS[settings.target], WEIGHTS[settings.weighting]
 
     def loss_grad(params, rng):
         x0 = data.draw(settings.batch, rng)
@@ -117,38 +143,6 @@ def load_model(path: str) -> tuple[train.State, Settings]:
         raise ValueError(f"{path} is not a checkpoint of the tour") from error
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One sampler with one model: its path (few particles), samples and distances.
-
-    bound: the evidence lower bound of fresh data, in nats, and its standard error
-    """
-
-    sampler: str
-    model: str
-    evaluations: int
-    seconds: float
-    samples: Array
-    path: Array
-    w2: float
-    energy: float
-    bound: tuple[float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What the tour found: the runs, and the noise floors of the two distances.
-
-    log_likelihood: the data's own, in nats, on the points of the bounds; None where it
-    is not known
-    """
-
-    runs: list[Run]
-    w2_floor: float
-    energy_floor: float
-    log_likelihood: float | None
-
-
 def compare(settings: Settings, data: Data, params: Array, n: int = 10_000) -> Result:
     """Sample with the learned and the exact model, and measure both against fresh data.
 
@@ -175,24 +169,7 @@ def compare(settings: Settings, data: Data, params: Array, n: int = 10_000) -> R
 
     learned = learned_model(settings, data, params)
     runs = [one("learned", learned), one("exact", data.exact.model)]
-    return result(settings, data, runs, fresh)
-
-
-def distances(x: Array, fresh: Callable[[], Array]) -> list[float]:
-    """Each metric's distance of samples x from fresh data, the median of five."""
-    return [np.median([metric(x, fresh()) for _ in range(5)]) for metric in METRICS]
-
-
-def result(
-    settings: Settings, data: Data, runs: list[Run], fresh: Callable[[], Array]
-) -> Result:
-    """Put the runs beside the noise floors and the data's own log-likelihood."""
-    floors = [metrics.noise_floor(metric, fresh) for metric in METRICS]
-    known = data.exact.has_density
-    own = (
-        data.exact.logpdf(data.draw(POINTS, settings.rng(5))).mean() if known else None
-    )
-    return Result(runs, *floors, own)
+    return result(data, runs, fresh, settings.rng(5))
 
 
 def bound(settings: Settings, data: Data, model: Model) -> tuple[float, float]:
@@ -202,34 +179,6 @@ def bound(settings: Settings, data: Data, model: Model) -> tuple[float, float]:
     eps = rng.standard_normal((sched.T, *x0.shape))
     values = elbo.ddpm_elbo(x0, model, eps, sched).bound
     return float(values.mean()), float(values.std() / np.sqrt(len(values)))
-
-
-def report(result: Result) -> str:
-    """Return the table: each distance beside its noise floor, and their ratio."""
-    head = (
-        f"{'':20}{'':9}{'model':>7}{'':>9}   {'sliced W2':^22}   {'energy distance':^22}\n"
-        f"{'sampler':20}{'model':9}{'evals':>7}{'seconds':>9}   "
-        + "   ".join([f"{'distance':>8}{'floor':>8}{'ratio':>6}"] * 2)
-    )
-    lines = [head]
-    for run in result.runs:
-        cells = [
-            f"{value:8.4f}{floor:8.4f}{value / floor:6.1f}"
-            for value, floor in (
-                (run.w2, result.w2_floor),
-                (run.energy, result.energy_floor),
-            )
-        ]
-        lines.append(
-            f"{run.sampler:20}{run.model:9}{run.evaluations:7d}{run.seconds:9.1f}   "
-            + "   ".join(cells)
-        )
-    lines.append("")
-    if result.log_likelihood is not None:
-        lines.append(f"log-likelihood of fresh data  {result.log_likelihood:9.3f} nats")
-    for run in result.runs:
-        lines.append(f"{f'bound, {run.model}':28}  {run.bound[0]:9.3f} nats")
-    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
 
 
 def picture(
@@ -250,7 +199,7 @@ def picture(
         title = f"{run.model} model: {run.w2 / result.w2_floor:.1f} noise floors"
         law = data.exact if data.exact.has_density else None
         plots.cloud(ax, run.samples, title, color, BOX, law)
-    fig.suptitle(f"{data.name}, standard units", fontsize=11)
+    fig.suptitle(f"{data.name}, standard units; {settings.note}", fontsize=10)
     plots.save(fig, path)
 
 

@@ -12,16 +12,8 @@ from refdiff import train, vae
 from refdiff._check import Array
 from refdiff.autoencoder import VAE
 from refdiff.data import Data
-from refdiff.tour import (
-    BOX,
-    POINTS,
-    Result,
-    Run,
-    Settings,
-    descend,
-    distances,
-    result,
-)
+from refdiff.results import POINTS, Result, Run, distances, result
+from refdiff.tour import BOX, Settings, descend
 
 DRAWS = 16  # of the code, for each point of a bound
 
@@ -60,7 +52,7 @@ def compare(settings: Settings, data: Data, params: Array, n: int = 10_000) -> R
     seconds = time.perf_counter() - began
     found = distances(x, fresh), bound(settings, data, params)
     run = Run("decoder", "VAE", 1, seconds, x, x[None, :60], *found[0], found[1])
-    return result(settings, data, [run], fresh)
+    return result(data, [run], fresh, settings.rng(5))
 
 
 def bound(settings: Settings, data: Data, params: Array) -> tuple[float, float]:
@@ -97,7 +89,7 @@ def picture(
     for ax in axes[1, :2]:
         ax.set(xlabel="$z_1$", ylabel="$z_2$")
     _draw_sheet(plots, axes[1, 2], net, params)
-    fig.suptitle(f"{data.name}, standard units; a VAE with 2 latents", fontsize=11)
+    fig.suptitle(f"{data.name}, standard units; {settings.note}", fontsize=10)
     plots.save(fig, path)
 
 

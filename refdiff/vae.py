@@ -13,7 +13,6 @@ import numpy as np
 
 from refdiff import gaussian
 from refdiff._check import Array, Scale, above_zero, finite, vectors
-from refdiff.mixture import Mixture
 
 
 class Decoder(NamedTuple):
@@ -24,73 +23,25 @@ class Decoder(NamedTuple):
     cov: Array
 
 
-def _modes(decoder):
-    """v, L, U, f, f', V^T: cov = L L^T and L^-1 C = U f V^T with full U and V.
+def _in_modes(x, decoder):
+    """y, (L, f, f', V^T): cov = L L^T, L^-1 C = U f V^T and y = U^T L^-1 (x - v).
 
-    f and f' are padded with zeros to (d,) and (k,): C C^T + cov = L U (1 + f^2) U^T L^T and
-    I + C^T cov^-1 C = V (1 + f^2) V^T, in which no small number drowns in a large one.
+    U and V are full, f and f' padded with zeros to (d,) and (k,). In these coordinates
+    p(x) has variances 1 + f^2 and the posterior of z 1 / (1 + f'^2): no small number
+    drowns in a large one.
     """
-    C, v, cov = finite(C=decoder.C, v=decoder.v, cov=decoder.cov)
+    x, C, v, cov = finite(x=x, C=decoder.C, v=decoder.v, cov=decoder.cov)
+    if x.shape[-1:] != v.shape:
+        raise ValueError(f"x must be (..., {len(v)}); got shape {x.shape}")
     L = gaussian.cholesky(cov)
     U, f, Vt = np.linalg.svd(gaussian.whiten(L, C.T).T)
     f_d, f_k = (np.pad(f, (0, n - len(f))) for n in C.shape)
-    return v, L, U, f_d, f_k, Vt
+    return gaussian.whiten(L, x - v) @ U, (L, f_d, f_k, Vt)
 
 
-def dct_basis(d: int) -> Array:
-    """Orthonormal cosine basis: rows phi_n, so that z = phi x and x = phi^T z.
-
-    phi[n, m] = sqrt((2 - [n=0]) / d) cos(pi n (m + 1/2) / d)
-    d int  ->  (d, d)
-    Source: Chan v3 Ex 1.1
-    Test: test_vae.py::test_the_cosine_basis_is_a_lossless_code
-    """
-    n, m = np.arange(d)[:, None], np.arange(d)
-    return np.sqrt((2 - (n == 0)) / d) * np.cos(np.pi * n * (m + 0.5) / d)
-
-
-def encode_component(x: Array, law: Mixture) -> Array:
-    """Most probable component of a mixture given x: its encoder.
-
-    argmax_k p(k | x)
-    x (..., d)  ->  (...) ints in 0..K-1
-    Source: Chan v3 Def 1.1, Ex 1.2
-    Test: test_vae.py::test_a_mixture_is_an_autoencoder
-    """
-    return law.responsibilities(x).argmax(axis=-1)
-
-
-def decode_component(k: Array, eps: Array, law: Mixture) -> Array:
-    """Draw from component k of a mixture: its decoder.
-
-    x = means[k] + covs[k]^(1/2) eps
-    k (n,) ints, eps (n, d)  ->  (n, d)
-    Source: Chan v3 Ex 1.2
-    Test: test_vae.py::test_a_mixture_is_an_autoencoder
-    """
-    (eps,) = finite(eps=eps)
-    roots = np.array([gaussian.symmetric_root(cov) for cov in law.covs])
-    return law.means[k] + np.einsum("nij,nj->ni", roots[k], eps)
-
-
-def ideal_code(x: Array, mu: Array, sigma: float) -> Array:
-    """Latent of x ~ N(mu, sigma^2 I) without loss, z = (x - mu) / sigma.
-
-    Source: Chan v3 Ex 1.3, Ex 1.4, (1.9)
-    Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
-    """
-    (x, mu), (sigma,) = finite(x=x, mu=mu), above_zero(sigma=sigma)
-    return (x - mu) / sigma
-
-
-def ideal_decode(z: Array, mu: Array, sigma: float) -> Array:
-    """X of the latent z, the inverse of `ideal_code`: x = mu + sigma z.
-
-    Source: Chan v3 Ex 1.3, Ex 1.5, (1.11)
-    Test: test_vae.py::test_the_ideal_code_is_the_limit_of_no_noise
-    """
-    z, mu, sigma = finite(z=z, mu=mu, sigma=sigma)
-    return mu + sigma * z
+def _fit(y, k):
+    """Y (..., d) cut or padded with zeros to (..., k)."""
+    return np.pad(y[..., :k], [(0, 0)] * (y.ndim - 1) + [(0, max(0, k - y.shape[-1]))])
 
 
 def log_likelihood(x: Array, decoder: Decoder) -> Array:
@@ -98,12 +49,11 @@ def log_likelihood(x: Array, decoder: Decoder) -> Array:
 
     log N(x | v, C C^T + cov)
     x (..., d)  ->  (...) nats
-    Source: Chan v3 (1.7)
+    Source: Chan v3 Ex 1.3; Bishop06 (2.115)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
-    (x,), (v, L, U, f, _, _) = finite(x=x), _modes(decoder)
-    y = gaussian.whiten(L, x - v) @ U / np.sqrt(1 + f**2)
-    return gaussian._logpdf(y, L) - 0.5 * np.log1p(f**2).sum()
+    y, (L, f, _, _) = _in_modes(x, decoder)
+    return gaussian._logpdf(y / np.sqrt(1 + f**2), L) - 0.5 * np.log1p(f**2).sum()
 
 
 def posterior(x: Array, decoder: Decoder) -> tuple[Array, Array]:
@@ -114,17 +64,17 @@ def posterior(x: Array, decoder: Decoder) -> tuple[Array, Array]:
     Source: Chan v3 Ex 1.4; Bishop06 (2.116)-(2.117)
     Test: test_vae.py::test_the_posterior_is_bayes_rule
     """
-    (x,), (v, L, U, _, f, Vt) = finite(x=x), _modes(decoder)
-    r = min(len(L), len(f))
-    y = gaussian.whiten(L, x - v) @ U[:, :r]
-    return (y * (f / (1 + f**2))[:r]) @ Vt[:r], Vt.T / (1 + f**2) @ Vt
+    y, (*_, f, Vt) = _in_modes(x, decoder)
+    mean = (_fit(y, len(f)) * (f / (1 + f**2))) @ Vt
+    return mean, Vt.T / (1 + f**2) @ Vt
 
 
 def elbo(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
     """Evidence lower bound of q(z | x) = N(mean, cov), by its definition.
 
     E_q log p(x, z) - E_q log q(z | x),  p(x, z) = p(x | z) p(z)
-    x (..., d), mean (..., k), cov (k, k)  ->  (...) nats
+    x (..., d), mean (..., k), cov (k, k)  ->  (...) nats, to about 1e-16 ||C||^2 / s^2
+    for a decoder's noise s, as a dense cov holds its small directions no better
     Source: Chan v3 Def 1.3, Def 1.4, (1.4), (1.5), (1.12)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
@@ -139,11 +89,17 @@ def gap(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
 
     KL(q(z | x) || p(z | x))
     x (..., d), mean (..., k), cov (k, k)  ->  (...) nats
-    Source: Chan v3 Thm 1.1, (1.6), (1.8)
+    Source: Chan v3 Thm 1.1, (1.6)-(1.8)
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
-    mean, cov = finite(mean=mean, cov=cov)
-    return gaussian.kl(mean, cov, *posterior(x, decoder))
+    x, mean, cov = finite(x=x, mean=mean, cov=cov)
+    y, (*_, f, Vt) = _in_modes(x, decoder)
+    wide = np.sqrt(1 + f**2)  # 1 / deviation of the posterior along each mode
+    shift = mean @ (Vt.T * wide) - _fit(y, len(f)) * (f / wide)
+    ratio = wide[:, None] * (Vt @ gaussian.symmetric_root(cov))
+    square = (ratio**2).sum() - len(f) + (shift**2).sum(axis=-1)
+    log_det = 2 * np.log(np.diagonal(gaussian.cholesky(cov))).sum()
+    return 0.5 * (square - log_det - np.log1p(f**2).sum())
 
 
 def reconstruction(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array:
@@ -151,12 +107,13 @@ def reconstruction(x: Array, mean: Array, cov: Array, decoder: Decoder) -> Array
 
     E_q log p(x | z) = log N(x | C mean + v, R) - 1/2 tr(R^-1 C cov C^T),  R = decoder.cov
     x (..., d), mean (..., k), cov (k, k), which may be 0  ->  (...) nats
-    Source: Chan v3 Thm 1.2, (1.10), Ex 1.5. Departs: Ex 1.5 counts one dimension for d.
+    Source: Chan v3 Thm 1.2, (1.10), Ex 1.5. Departs: Ex 1.5 has 1 for d.
     Test: test_vae.py::test_the_bound_by_its_definition_and_both_decompositions
     """
     x, mean, cov = finite(x=x, mean=mean, cov=cov)
+    gaussian.symmetric_root(cov)  # refuses what is no covariance
     C, v, R = finite(C=decoder.C, v=decoder.v, cov=decoder.cov)
-    at_mean = mean @ C.T + v
+    at_mean = mean @ C.T + v  # x - C z - v has mean x - at_mean, covariance C cov C^T
     return gaussian.expected_logpdf(x, C @ cov @ C.T, at_mean, R)
 
 
@@ -181,6 +138,8 @@ def prior_kl(mean: Array, std: Scale) -> Array:
     Test: test_vae.py::test_prior_kl_is_the_divergence
     """
     (mean,), (std,) = finite(mean=mean), above_zero(std=std)
+    if np.broadcast_shapes(mean.shape, std.shape) != mean.shape:
+        raise ValueError(f"std must fit mean {mean.shape}; got shape {std.shape}")
     terms = mean**2 + (std - 1) * (std + 1) - 2 * np.log(std)
     return 0.5 * terms.sum(axis=-1)
 
@@ -203,7 +162,7 @@ def log_decoder(x: Array, at_z: Array, s: float) -> Array:
     Source: Chan v3 (1.3), (1.28)-(1.30)
     Test: test_vae.py::test_log_decoder_is_the_gaussian
     """
-    (x, at_z), (s,) = finite(x=x, at_z=at_z), above_zero(s=s)
+    (x, at_z), (s,) = vectors(x=x, at_z=at_z), above_zero(s=s)
     d = at_z.shape[-1]
     residual = (x - at_z) / s
     return -0.5 * ((residual**2).sum(axis=-1) + d * gaussian.LOG_2PI) - d * np.log(s)
@@ -216,29 +175,14 @@ def elbo_estimate(
 
     (1/M) sum_m log p(x | f(mean + std eps_m)) - prior_kl(mean, std)
     x (..., d), decode: f, mean and std (..., k), eps (M, ..., k)  ->  (...) nats
-    Source: Chan v3 Thm 1.4, (1.31)-(1.33), (1.35). Departs: (1.35) prints + prior_kl.
+    Source: Chan v3 Thm 1.4, (1.31)-(1.33), (1.35). Departs: (1.35)
+    prints + prior_kl, and all three drop -d/2 log 2 pi s^2.
     Test: test_vae.py::test_the_estimate_is_unbiased
     """
+    if not len(eps):
+        raise ValueError("eps must hold at least one draw")
     at_z = decode(reparameterise(mean, std, eps))
     return log_decoder(x, at_z, s).mean(axis=0) - prior_kl(mean, std)
-
-
-def elbo_discrete(x: Array, q: Array, law: Mixture) -> Array:
-    """Evidence lower bound of the latent k = 0..K-1 of a mixture, for any q(k | x).
-
-    sum_k q[k] (log p(x, k) - log q[k]),  with 0 log 0 = 0
-    x (..., d), q (..., K) of rows with sum 1  ->  (...) nats
-    ValueError if q is no distribution.
-    Source: Chan v3 Ex 1.2, (1.4)
-    Test: test_vae.py::test_the_bound_of_a_discrete_latent
-    """
-    (q,) = finite(q=q)
-    if q.shape[-1:] != law.weights.shape:
-        raise ValueError(f"q must be (..., {len(law.weights)}); got shape {q.shape}")
-    if (q < 0).any() or (abs(q.sum(axis=-1) - 1) > 1e-9).any():
-        raise ValueError("q must be at least 0, with sum 1 in each row")
-    log_q = np.log(np.where(q > 0, q, 1))
-    return (q * (law.log_joint(x) - log_q)).sum(axis=-1)
 
 
 def elbo_surface(t: Array, s: Array, sigma: float) -> Array:

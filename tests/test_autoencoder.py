@@ -349,3 +349,36 @@ def test_bad_arguments_are_refused_by_name():
         ppca(np.zeros(3), np.full((3, 3), np.nan), 1)
     with pytest.raises(ValueError, match="mean must be finite"):
         fit_linear(np.full(3, np.inf), np.eye(3), 1, np.random.default_rng(0))
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_linear_vae_is_found_in_any_units(scale):
+    """Far from unit scale the search once ended at a saddle, C = 0."""
+    cov = scale * np.diag([4.0, 1.0, 0.1])
+    for k in (1, 2):
+        for seed in range(3):
+            found, bound = fit_linear(
+                np.full(3, 1e4), cov, k, np.random.default_rng(seed)
+            )
+            best = ppca(np.full(3, 1e4), cov, k)
+            got, want = (d.C @ d.C.T + d.cov for d in (found, best))
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-9 * scale)
+            np.testing.assert_allclose(found.v, best.v, rtol=1e-12)
+            exact = gaussian.expected_logpdf(found.v, cov, best.v, want)
+            assert bound == pytest.approx(exact, rel=1e-11)
+
+
+def test_what_is_no_data_for_a_linear_vae_is_refused():
+    rng, mean, cov = np.random.default_rng(0), np.zeros(3), np.eye(3)
+    for fit in (ppca, lambda *a: fit_linear(*a, rng)):
+        for k in (0, 3, -1):
+            with pytest.raises(ValueError, match=r"k must be in 1\.\.2"):
+                fit(mean, cov, k)
+        with pytest.raises(ValueError, match=r"mean must be \(d,\) and cov \(d, d\)"):
+            fit(mean[:2], cov, 1)
+        for bad in (np.diag([1.0, 0.5, -0.1]), cov + np.eye(3, k=1)):
+            with pytest.raises(ValueError, match="cov must be"):
+                fit(mean, bad, 1)
+    with pytest.raises(ValueError, match="cov must be"):
+        fit_linear(mean, np.diag([1.0, 0.5, 0.0]), 1, rng)

@@ -426,7 +426,7 @@ def test_what_does_not_fit_together_is_refused():
         ddpm_elbo(MEAN, None, np.zeros((12, 2)), sched)
     for terms in (elbo_terms, elbo_terms_forward):
         for T in (6, 24):
-            with pytest.raises(ValueError, match=rf"reverse.b must be \({T + 1}, 2\)"):
+            with pytest.raises(ValueError, match=rf"a Reverse with b \({T + 1}, 2\)"):
                 terms(MEAN, reverse, schedule.cosine(T))
     for var_1 in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="var_1 must be finite and above 0"):

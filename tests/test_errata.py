@@ -47,10 +47,10 @@ def test_the_model_of_example_1_6_has_twice_the_variance():
 
 
 def test_the_places_are_those_of_the_chapters():
-    """The thirteen of the tutorial map, (2.28) beside them, and two of our own."""
+    """The thirteen of the tutorial map, (2.28) beside them, and three of our own."""
     assert PLACES == [
         *("Ex 1.3", "Ex 1.5", "Ex 1.6", "(1.34)", "(1.35)"),
-        *("Thm 2.1", "Thm 2.3", "(2.26)", "Fig 2.9", "(2.28)", "Thm 2.7"),
+        *("Thm 2.1", "Thm 2.3", "(2.26)", "Fig 2.9", "(2.28)", "Fig 2.11", "Thm 2.7"),
         *("Box 2.4 training", "Section 2.5", "Box 2.5 inference", "Thm 2.8", "(2.60)"),
     ]
 
@@ -61,6 +61,9 @@ def test_a_place_is_found_however_it_is_written():
     assert [e.place for e in errata.find("example 1.6")] == ["Ex 1.6"]
     assert [e.place for e in errata.find("box 2.4")] == ["Box 2.4 training"]
     assert [e.place for e in errata.find("2.5")] == ["Section 2.5", "Box 2.5 inference"]
+    assert [e.place for e in errata.find("(2.44)")] == ["Thm 2.7"]  # as it mentions it
+    assert [e.place for e in errata.find("Eqn 2.14")] == ["Thm 2.3"]
+    assert errata.find("(2.8)") == []  # brackets mean an equation: not Thm 2.8
     assert errata.find("2.2") == []
     with pytest.raises(ValueError, match="a place is"):
         errata.find("two")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import fft, optimize, special, stats
 from support import check_grad, covariances, ks_passes, mixture_cdf, mixtures
 
-from refdiff import gaussian, vae
+from refdiff import codes, gaussian, vae
 from refdiff.toys import blobs
 from refdiff.vae import Decoder
 
@@ -138,7 +138,7 @@ def test_rows_of_x_and_of_the_mean_broadcast():
 @pytest.mark.parametrize("d", [1, 2, 5, 64])
 def test_the_cosine_basis_is_a_lossless_code(d):
     """Ex 1.1: SciPy's orthonormal transform; Parseval; there and back."""
-    phi, x = vae.dct_basis(d), np.random.default_rng(0).standard_normal(d)
+    phi, x = codes.dct_basis(d), np.random.default_rng(0).standard_normal(d)
     np.testing.assert_allclose(phi @ x, fft.dct(x, norm="ortho"), atol=1e-13)
     np.testing.assert_allclose(phi @ phi.T, np.eye(d), atol=1e-13)
     np.testing.assert_allclose(phi.T @ (phi @ x), x, atol=1e-13)
@@ -153,13 +153,13 @@ def test_a_mixture_is_an_autoencoder(law):
     parts = zip(law.weights, law.means, law.covs, strict=True)
     densities = [np.log(w) + normal(x - mean, cov) for w, mean, cov in parts]
     np.testing.assert_array_equal(
-        vae.encode_component(x, law), np.argmax(densities, axis=0)
+        codes.encode_component(x, law), np.argmax(densities, axis=0)
     )
     for k in range(len(law.weights)):  # x is affine in eps: its mean and its Jacobian
         at_k, none = np.full(law.d, k), np.zeros((law.d, law.d))
-        root = vae.decode_component(at_k, np.eye(law.d), law) - law.means[k]
+        root = codes.decode_component(at_k, np.eye(law.d), law) - law.means[k]
         np.testing.assert_array_equal(
-            vae.decode_component(at_k, none, law), law.means[at_k]
+            codes.decode_component(at_k, none, law), law.means[at_k]
         )
         np.testing.assert_allclose(root.T @ root, law.covs[k], atol=1e-13)
 
@@ -169,7 +169,7 @@ def test_decoded_components_have_the_mixtures_law():
     """By KS in 1-D; the covariance where its root belongs must fail."""
     law, rng = blobs([0.3, 0.7], [[-2.0], [2.0]], [0.5, 1.4]), np.random.default_rng(0)
     k, eps = rng.choice(2, 50_000, p=law.weights), rng.standard_normal((50_000, 1))
-    assert ks_passes(vae.decode_component(k, eps, law), mixture_cdf(law))[0]
+    assert ks_passes(codes.decode_component(k, eps, law), mixture_cdf(law))[0]
     unrooted = law.means[k] + law.covs[k, 0] * eps
     assert not ks_passes(unrooted, mixture_cdf(law))[0]
 
@@ -178,15 +178,15 @@ def test_decoded_components_have_the_mixtures_law():
 def test_the_ideal_code_is_the_limit_of_no_noise():
     """Ex 1.4: the exact posterior tends to it as the decoder's s -> 0, as s^2."""
     x, sigma = np.array([[2.0, 0.1], [-3.0, 5.0]]), 2.5
-    code = vae.ideal_code(x, MU, sigma)
-    np.testing.assert_allclose(vae.ideal_decode(code, MU, sigma), x, rtol=1e-14)
+    code = codes.ideal_code(x, MU, sigma)
+    np.testing.assert_allclose(codes.ideal_decode(code, MU, sigma), x, rtol=1e-14)
     for s in (1e-1, 1e-2, 1e-8):
         decoder = Decoder(sigma * np.eye(2), MU, s**2 * np.eye(2))
         mean, cov = vae.posterior(x, decoder)
         assert abs(mean - code).max() <= (s / sigma) ** 2 * abs(code).max() + 1e-15
         assert np.sqrt(cov[0, 0]) == pytest.approx(s / sigma, rel=(s / sigma) ** 2)
     A = np.eye(2) / sigma  # the code of the data is white
-    shift = vae.ideal_code(np.zeros(2), MU, sigma)
+    shift = codes.ideal_code(np.zeros(2), MU, sigma)
     mean, cov = gaussian.marginal(A, shift, MU, sigma**2 * np.eye(2), np.zeros((2, 2)))
     np.testing.assert_allclose(mean, 0, atol=1e-15)
     np.testing.assert_allclose(cov, np.eye(2), rtol=1e-15)
@@ -201,12 +201,12 @@ def test_the_bound_of_a_discrete_latent(law, shares):
     q = (q + (q.sum() < 0.1)) / (q + (q.sum() < 0.1)).sum()
     p, log_p = law.responsibilities(x), law.logpdf(x)
     size = abs(law.log_joint(x)).max()
-    got = vae.elbo_discrete(x, q, law)
+    got = codes.elbo_discrete(x, q, law)
     assert got == close(log_p - special.rel_entr(q, p).sum(axis=-1), size)
     assert (got <= log_p + 1e-13 * size).all()
-    assert vae.elbo_discrete(x, p, law) == close(log_p, size)
+    assert codes.elbo_discrete(x, p, law) == close(log_p, size)
     for k, only in enumerate(np.eye(len(q))):  # 0 log 0 = 0
-        assert vae.elbo_discrete(x, only, law) == close(law.log_joint(x)[:, k], size)
+        assert codes.elbo_discrete(x, only, law) == close(law.log_joint(x)[:, k], size)
 
 
 @pytest.mark.oracle
@@ -311,7 +311,7 @@ def test_the_surface_is_the_expected_bound_of_example_1_6(t, s, sigma):
     nodes, w = gauss(2)
     x = MU + sigma * nodes
     decoder = Decoder(sigma * np.eye(2), MU, s**2 * np.eye(2))
-    bounds = vae.elbo(x, vae.ideal_code(x, MU, sigma), t**2 * np.eye(2), decoder)
+    bounds = vae.elbo(x, codes.ideal_code(x, MU, sigma), t**2 * np.eye(2), decoder)
     assert vae.elbo_surface(t, s, sigma) == close(w @ bounds / 2, abs(bounds))
     ridge = vae.elbo_surface(t, sigma * t, sigma)
     assert ridge == close(-stats.norm(0, sigma).entropy() - t**2 / 2, t**2)

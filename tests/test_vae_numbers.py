@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support import assert_accurate, exact
 
-from refdiff import vae
+from refdiff import codes, vae
 from refdiff.toys import blobs
 from refdiff.vae import Decoder
 
@@ -170,8 +170,9 @@ GOOD |= {"cov": EYE, "eps": EYE, "q": HALVES, "decoder": Decoder(EYE, ONE, EYE)}
 GOOD |= {"k": np.array([0]), "law": LAW, "decode": lambda z: z}
 DOORS = {
     f: [name for name in inspect.signature(f).parameters]
-    for _, f in inspect.getmembers(vae, inspect.isfunction)
-    if f.__module__ == vae.__name__ and f is not vae.dct_basis
+    for module in (vae, codes)
+    for name, f in inspect.getmembers(module, inspect.isfunction)
+    if f.__module__ == module.__name__ and name[0] != "_" and name != "dct_basis"
 }
 ARRAYS = [
     (f, name)
@@ -223,7 +224,7 @@ def test_a_std_that_is_not_above_0_is_refused(std):
 def test_what_is_no_distribution_is_refused(q):
     """One share for a mixture of two is none, although it would broadcast."""
     with pytest.raises(ValueError, match="q must be"):
-        vae.elbo_discrete(np.ones((2, 1)), np.array(q), LAW)
+        codes.elbo_discrete(np.ones((2, 1)), np.array(q), LAW)
 
 
 WITH_COV = {
@@ -259,3 +260,16 @@ def test_a_point_has_a_reconstruction_and_no_bound():
     np.testing.assert_array_equal(vae.reparameterise_full(at, none, x), at)
     with pytest.raises(ValueError, match="positive definite"):
         vae.elbo(x, at, none, decoder)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("s", [1e-8, 1e-6, 1e-4, 1.0])
+def test_gap_agrees_with_50_digits_where_latents_outnumber_data(s):
+    """KL(N(0, I) || p(z | x)) for C = [1, 2]: the posterior is thin along C alone."""
+    decoder = Decoder(np.array([[1.0, 2.0]]), np.zeros(1), np.array([[s**2]]))
+    got = vae.gap(ONE, np.zeros(2), np.eye(2), decoder)
+    var = mp.mpf(float(s**2))
+    # along C / |C| the posterior is N(sqrt(5) / (5 + var), var / (5 + var))
+    mean, thin = mp.sqrt(5) / (5 + var), var / (5 + var)
+    want = (1 / thin - 1 + mean**2 / thin + mp.log(thin)) / 2
+    assert abs(got - want) <= 1e-14 * want

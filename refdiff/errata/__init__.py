@@ -13,25 +13,30 @@ from refdiff.errata.chapter_2 import CHAPTER_2
 from refdiff.errata.record import Erratum
 
 ERRATA = (*CHAPTER_1, *CHAPTER_2)
-KINDS = {"theorem": "thm", "example": "ex", "figure": "fig", "equation": "(", "eq": "("}
+KINDS = {"theorem": "thm", "example": "ex", "figure": "fig"}
+KINDS |= {"equation": "(", "eq": "(", "eqn": "("}
 
 
 def find(place: str) -> list[Erratum]:
     """Records of a place, however it is written: "2.26", "(2.26)", "Ex 1.6", "Box 2.4".
 
+    Where no record has the place for its own, those that mention the equation are meant.
     ValueError if place holds no number.
     """
     wanted = re.fullmatch(r"\s*([A-Za-z]*)\W*(\d+\.\d+)\W*(\w*)\s*", place)
     if not wanted:
         raise ValueError(f"a place is a number such as 2.26 or Ex 1.6; got {place!r}")
     kind, number, half = (part.lower() for part in wanted.groups())
-    kind = KINDS.get(kind, kind)
-    return [
+    kind = "(" if place.strip().startswith("(") else KINDS.get(kind, kind)
+    own = [
         erratum
         for erratum in ERRATA
         if re.search(rf"(?<!\d){re.escape(number)}(?!\d)", erratum.place)
         and erratum.place.lower().startswith(kind)
         and erratum.place.endswith(half)
+    ]
+    return own or [
+        e for e in ERRATA if kind in ("", "(") and f"({number})" in e.follows
     ]
 
 
@@ -48,5 +53,5 @@ def report(erratum: Erratum) -> str:
     return (
         f"{erratum.place}\n  printed  {erratum.printed}\n  right    {erratum.right}\n"
         f"{textwrap.fill(erratum.follows, 80)}\n{n.quantity}:\n  printed  {n.printed:.10g}\n"
-        f"  right    {n.right:.10g}\n  truth    {n.truth:.10g}"
+        f"  right    {n.right:.10g}\n  truth    {n.truth:.10g}, by {n.route}"
     )

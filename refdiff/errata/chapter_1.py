@@ -10,7 +10,13 @@ def _example_1_3():
     c, v, s2, z = 2.0, 0.5, 0.09, 0.7
     printed = normal(z, c * GRID + v, s2).sum() * STEP
     right = normal(GRID, c * z + v, s2).sum() * STEP
-    return Numbers("integral of p(x | z) over x, for c = 2", printed, right, 1.0)
+    return Numbers(
+        "integral of p(x | z) over x, for c = 2",
+        printed,
+        right,
+        1.0,
+        "a density integrates to 1",
+    )
 
 
 def _example_1_5():
@@ -20,14 +26,26 @@ def _example_1_5():
     one, still = vae.Decoder(np.eye(3), np.zeros(3), s**2 * np.eye(3)), np.zeros((3, 3))
     right = vae.reconstruction(x, mean, still, one)
     truth = np.log(normal(x, mean, s**2)).sum()
-    return Numbers("log p(x | z) in three dimensions", printed, right, truth)
+    return Numbers(
+        "log p(x | z) in three dimensions",
+        printed,
+        right,
+        truth,
+        "a sum of one-dimensional densities",
+    )
 
 
 def _example_1_6():
     sigma, t = 1.7, 1e-8
     truth = -gaussian.entropy(np.array([[sigma**2]]))
     printed, right = (vae.elbo_surface(t, sigma * t, sigma) for t in (1.0, t))
-    return Numbers("largest bound per dimension; E log p(x)", printed, right, truth)
+    return Numbers(
+        "largest bound per dimension; E log p(x)",
+        printed,
+        right,
+        truth,
+        "minus the entropy",
+    )
 
 
 def _equation_1_34():
@@ -37,7 +55,13 @@ def _equation_1_34():
     log_ratio = (GRID**2 - ((GRID - mean[:, None]) / sigma) ** 2) / 2 - np.log(sigma)
     truth = (q * log_ratio).sum() * STEP
     right = vae.prior_kl(mean, sigma)
-    return Numbers("KL(q || N(0, I)) in three dimensions", printed, right, truth)
+    return Numbers(
+        "KL(q || N(0, I)) in three dimensions",
+        printed,
+        right,
+        truth,
+        "quadrature, one coordinate at a time",
+    )
 
 
 def _equation_1_35():
@@ -50,7 +74,9 @@ def _equation_1_35():
     joint = normal(x, GRID, s**2) * normal(GRID, 0, 1)
     truth = (q_z * np.log(np.maximum(joint, 1e-300) / np.maximum(q_z, 1e-300))).sum()
     quantity = f"bound on log p(x) = {vae.log_likelihood(q[0], one):.4f}"
-    return Numbers(quantity, printed, right, truth * STEP)
+    return Numbers(
+        quantity, printed, right, truth * STEP, "quadrature of the definition (1.4)"
+    )
 
 
 CHAPTER_1 = (
@@ -58,7 +84,8 @@ CHAPTER_1 = (
         "Ex 1.3",
         "p(x | z) = N(z | c x + v, s^2 I)",
         "p(x | z) = N(x | c z + v, s^2 I)",
-        "x and z change places; as printed it is no density of x. Ex 1.5 uses it rightly.",
+        "x and z change places; as printed it is no density of x unless |c| = 1. Ex 1.5 "
+        "uses it rightly.",
         _example_1_3,
     ),
     Erratum(
@@ -90,7 +117,9 @@ CHAPTER_1 = (
         "ELBO = reconstruction + KL",
         "ELBO = reconstruction - KL",
         "With the plus it is no bound, and maximising it drives the code away from the "
-        "prior. (1.10) and (1.32) have the minus.",
+        "prior. (1.10) and (1.32) have the minus. With (1.31) and (1.33) it also drops "
+        "-d/2 log(2 pi sigma_dec^2) under an equals sign, which matters as soon as "
+        "sigma_dec is learned.",
         _equation_1_35,
     ),
 )

@@ -1,10 +1,12 @@
 """Slips of chapter 2, denoising diffusion probabilistic models."""
 
+from math import erf
+
 import numpy as np
 
 from refdiff import elbo, forward, gaussian, losses, schedule
 from refdiff.ddpm import mu_from_eps
-from refdiff.errata.record import Erratum, Numbers, normal
+from refdiff.errata.record import Erratum, Numbers, expected_log_ratio, normal
 from refdiff.targets import EPS
 
 CONSTANT = schedule.constant(50, 0.9)
@@ -16,24 +18,26 @@ def _theorem_2_1():
     truth = float((np.sign(gap[1:]) != np.sign(gap[:-1])).sum())
     limits = [forward.iterated_law(s * 0.9, b2**0.5, 10_000)[1] for s in (1, -1)]
     right = float(np.isclose(limits, 1, rtol=1e-12, atol=0).sum())
-    return Numbers("number of a with limit N(0, 1), for b^2 = 0.19", 1.0, right, truth)
+    return Numbers(
+        "number of a with limit N(0, 1), for b^2 = 0.19",
+        1.0,
+        right,
+        truth,
+        "sign changes of the limit's variance less 1",
+    )
 
 
 def _theorem_2_3():
-    sched, x0 = schedule.from_alpha([0.8, 0.6]), np.array([1.3])
+    alpha, x0 = (0.8, 0.6), np.array([1.3])
     A, var = np.array([1.0, 0.7, 0.9]), np.array([1.0, 0.25, 0.64])
     reverse = elbo.Reverse(A[:, None, None], np.zeros((3, 1)), var[:, None, None])
     printed, right = (
-        elbo.elbo_terms_forward(x0, reverse, sched, printed).bound
+        elbo.elbo_terms_forward(x0, reverse, schedule.from_alpha(alpha), printed).bound
         for printed in (True, False)
     )
-    z, w = np.polynomial.hermite_e.hermegauss(8)  # exact, as the log ratio is quadratic
-    x1 = np.sqrt(0.8) * x0 + np.sqrt(0.2) * z[:, None]
-    x2 = np.sqrt(0.6) * x1 + np.sqrt(0.4) * z
-    p = normal(x0, 0.7 * x1, 0.25) * normal(x1, 0.9 * x2, 0.64) * normal(x2, 0, 1)
-    q = normal(x1, np.sqrt(0.8) * x0, 0.2) * normal(x2, np.sqrt(0.6) * x1, 0.4)
-    truth = w @ np.log(p / q) @ w / w.sum() ** 2
-    return Numbers("E log p(x0, x1, x2) / q(x1, x2 | x0)", printed, right, truth)
+    truth = expected_log_ratio(x0, alpha, A, 0 * A, var)
+    quantity, route = "E log p(x0, x1, x2) / q(x1, x2 | x0)", "Gauss-Hermite quadrature"
+    return Numbers(quantity, printed, right, truth, route)
 
 
 def _posterior_by_conditioning(t):
@@ -48,7 +52,13 @@ def _equation_2_26():
     printed = 0.1 * (1 - np.sqrt(ab[1])) / (1 - ab[2])
     truth = _posterior_by_conditioning(2)[1][0, 0]
     right = forward.sigma_q(2, CONSTANT)[0] ** 2
-    return Numbers("sigma_q^2(2) for alpha = 0.9", printed, right, truth)
+    return Numbers(
+        "sigma_q^2(2) for alpha = 0.9",
+        printed,
+        right,
+        truth,
+        "conditioning the joint Gaussian",
+    )
 
 
 def _straight_line():
@@ -57,7 +67,13 @@ def _straight_line():
     of_xt = _posterior_by_conditioning(2)[0][0]
     s1, s2 = CONSTANT.signal[1:3]
     truth = of_xt + s1 - of_xt * s2  # E x_1 = s1 x0 + of_xt (x_2 - s2 x0)
-    return Numbers("sum of the coefficients of x_t and x_0, t = 2", 1.0, right, truth)
+    return Numbers(
+        "sum of the coefficients of x_t and x_0, t = 2",
+        1.0,
+        right,
+        truth,
+        "conditioning the joint Gaussian",
+    )
 
 
 def _equation_2_28():
@@ -71,18 +87,33 @@ def _equation_2_28():
     far = mean[0] + np.sqrt(var[0])
     rise = exponent(far) - exponent(mean[0])
     truth = np.log(normal(far, mean[0], var[0]) / normal(mean[0], mean[0], var[0]))
-    return Numbers("log density one sigma_q from the mean", rise, -rise, truth)
+    return Numbers(
+        "log density one sigma_q from the mean",
+        rise,
+        -rise,
+        truth,
+        "the density (2.24)",
+    )
 
 
 def _equation_2_44():
-    sched, mean, cov = schedule.constant(10, 0.9), np.ones(1), np.array([[0.25]])
-    reverse, x0 = elbo.gaussian_reverse(mean, cov, sched), np.array([0.8])
+    alpha, x0 = (0.9, 0.9), np.array([0.8])
+    sched = schedule.from_alpha(alpha)
+    reverse = elbo.gaussian_reverse(np.ones(1), np.array([[0.25]]), sched)
     printed = -float(losses.weight_elbo(1, sched)[0])  # any error at t = 1 costs this
     right = elbo.elbo_terms(x0, reverse, sched).bound
-    truth = elbo.elbo_terms_forward(x0, reverse, sched).bound
-    return Numbers(
-        "bound with x0_hat exact and sigma_1^2 = beta", printed, right, truth
-    )
+    truth = expected_log_ratio(x0, alpha, *(part.ravel() for part in reverse))
+    quantity = "bound for T = 2, with x0_hat exact and variance beta at t = 1"
+    return Numbers(quantity, printed, right, truth, "Gauss-Hermite quadrature")
+
+
+def _figure_2_11():
+    z = np.linspace(-1, 1, 200_001)  # midpoints of the integral of N(0, 1)
+    truth = normal((z[1:] + z[:-1]) / 2, 0, 1).sum() * (z[1] - z[0])
+    sigma = forward.sigma_q(20, CONSTANT)[0]
+    printed, right = (erf(radius / sigma / 2**0.5) for radius in (sigma**2, sigma))
+    quantity = "share of draws of x_19 within the radius, alpha = 0.9"
+    return Numbers(quantity, printed, right, truth, "summation of the density")
 
 
 def _box_2_4():
@@ -91,7 +122,9 @@ def _box_2_4():
         mean = forward.q_step(mean, t, CONSTANT)[0]
     right = forward.q_sample(np.ones(1), 10, np.zeros(1), CONSTANT)[0]
     printed = CONSTANT.alpha_bar[10]
-    return Numbers("E x_10 for x_0 = 1, alpha = 0.9", printed, right, mean[0])
+    return Numbers(
+        "E x_10 for x_0 = 1, alpha = 0.9", printed, right, mean[0], "ten steps of (2.1)"
+    )
 
 
 def _section_2_5():
@@ -104,7 +137,13 @@ def _section_2_5():
     ]
     bound = -(weight * (1 + (c[:, None] ** 2 - 2 * c[:, None]) * known)).sum(axis=1)
     printed, right = c[bound.argmin()], c[bound.argmax()]
-    return Numbers("best multiple of the best prediction, in 0..3", printed, right, 1.0)
+    return Numbers(
+        "best multiple of the best prediction, in 0..3",
+        printed,
+        right,
+        1.0,
+        "E[eps | x_t] is the best prediction",
+    )
 
 
 def _box_2_5():
@@ -116,7 +155,13 @@ def _box_2_5():
     before = CONSTANT.alpha_bar[t - 1] / 4 + CONSTANT.noise2[t - 1]
     cov = np.sqrt(0.9) * before
     truth = cov / (0.9 * before + 0.1)  # regression of x_{t-1} on x_t
-    return Numbers("E[x_4 | x_5 = 1] for x0 ~ N(0, 1/4)", printed, right, truth)
+    return Numbers(
+        "E[x_4 | x_5 = 1] for x0 ~ N(0, 1/4)",
+        printed,
+        right,
+        truth,
+        "regression of x_4 on x_5",
+    )
 
 
 def _theorem_2_8():
@@ -124,7 +169,13 @@ def _theorem_2_8():
     printed = np.trace(np.eye(2) + A @ cov @ np.linalg.inv(A))
     right = np.trace(gaussian.marginal(A, A[0], A[0], cov, np.eye(2))[1])
     truth = 2 + ((A @ gaussian.cholesky(cov)) ** 2).sum()
-    return Numbers("tr Cov[A x + b + e]", printed, right, truth)
+    return Numbers(
+        "tr Cov[A x + b + e]",
+        printed,
+        right,
+        truth,
+        "the square of A times a root of Lambda^-1",
+    )
 
 
 def _equation_2_60():
@@ -134,7 +185,13 @@ def _equation_2_60():
     x0 = (x - n * eps) / CONSTANT.signal[t]
     truth = forward.q_posterior(x0, x, t, CONSTANT)[0][0]
     right = mu_from_eps(x, t, eps, CONSTANT)[0]
-    return Numbers("mean of x_9 given x_10 = 1, eps = 1", printed, right, truth)
+    return Numbers(
+        "mean of x_9 given x_10 = 1, eps = 1",
+        printed,
+        right,
+        truth,
+        "(2.25) at the x0 that eps means",
+    )
 
 
 CHAPTER_2 = (
@@ -158,8 +215,8 @@ CHAPTER_2 = (
     ),
     Erratum(
         "(2.26)",
-        "sigma_q^2 = (1 - alpha) (1 - sqrt(alpha_bar[t-1])) / (1 - alpha_bar[t])",
-        "sigma_q^2 = (1 - alpha) (1 - alpha_bar[t-1]) / (1 - alpha_bar[t])",
+        "sigma_q^2 = (1 - alpha[t]) (1 - sqrt(alpha_bar[t-1])) / (1 - alpha_bar[t])",
+        "sigma_q^2 = (1 - alpha[t]) (1 - alpha_bar[t-1]) / (1 - alpha_bar[t])",
         "A root too many; (2.32) at the end of the proof is right, as is Ho et al. (7).",
         _equation_2_26,
     ),
@@ -179,10 +236,18 @@ CHAPTER_2 = (
         _equation_2_28,
     ),
     Erratum(
+        "Fig 2.11",
+        "the radius of the Gaussian is sigma_q^2(t)",
+        "its radius, one standard deviation, is sigma_q(t)",
+        "Text and caption take the variance for a radius. The text also finds it fairly "
+        "large at t = T; it is never above 1 - alpha[t].",
+        _figure_2_11,
+    ),
+    Erratum(
         "Thm 2.7",
         "the sum over t = 1..T with weight 1 / (2 sigma_q^2(t))",
         "the sum over t = 2..T, and log p(x_0 | x_1) with a variance of its own",
-        "sigma_q(1) = 0, so the first weight is infinite; (2.46) hides it by writing "
+        "In (2.44) sigma_q(1) = 0 makes the first weight infinite; (2.46) hides it by writing "
         "'proportional' for a logarithm, and drops the constants. Ho et al. give the "
         "last step a decoder of its own. The same holds for the bound of section 2.5.",
         _equation_2_44,
@@ -221,7 +286,7 @@ CHAPTER_2 = (
         "DDPM in the letters of (2.59), where alpha has become alpha_bar",
         "DDPM with the alpha of one step, alpha_bar[t] / alpha_bar[t-1]",
         "Section 2.6 gives alpha_t a second meaning, and (2.60) uses the first beside "
-        "(2.59) in the second. Its product for alpha_bar also starts at i = 0.",
+        "(2.59) in the second. The section's product for alpha_bar also starts at i = 0, which is harmless with alpha_0 = 1.",
         _equation_2_60,
     ),
 )
