@@ -12,7 +12,7 @@ import numpy as np
 
 from refdiff import estimators, plots, vae
 
-HERE = Path(__file__).parent
+HERE, ONE, ZERO = Path(__file__).parent, np.ones(1), np.zeros(1)
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 LOOKS = {"naive swap": "k--", "score function": "C3-", "reparameterised": "C2."}
 
@@ -21,8 +21,8 @@ def moments(mean, std):
     """Mean and variance of one draw's gradient in (mean, std), each (3, 2)."""
     eps, std, w = NODES[:, None], np.array([std]), WEIGHTS / WEIGHTS.sum()
     z = vae.reparameterise(np.array([mean]), std, eps)
-    log_p = vae.log_decoder(1.0, z, 0.5) + vae.log_decoder(0.0, z, 1.0)  # of x and z
-    log_q = vae.log_decoder(0.0, eps, 1.0) - estimators.log_det(std)
+    log_p = vae.log_decoder(ONE, z, 0.5) + vae.log_decoder(ZERO, z, 1.0)
+    log_q = vae.log_decoder(ZERO, eps, 1.0) - estimators.log_det(std)
     naive = estimators.naive_grad(eps, std)
     of_f = estimators.score_function_grad(log_p - log_q, eps, std)
     path = estimators.reparameterised_grad((1 - z) / 0.25 - z, eps)

@@ -3,8 +3,7 @@
 Look right: the usual schedules keep a gap, however many steps they take. Where noise2
 grows as t, the ratios SNR[t-1]/SNR[t] of the first steps do not depend on T, and their
 sum of (ratio - 1 - log ratio)/2 is half of Euler's constant. With log SNR linear in t,
-10 to -10, the gap falls as 1/T. All numbers are chosen here. Terms are quadratic in x0:
-their mean over N(1.5, 0.25) is that over 1.5 +- 0.5. 7 seconds.
+10 to -10, the gap falls as 1/T. All numbers are chosen here. About 7 seconds.
 """
 
 from pathlib import Path
@@ -24,7 +23,7 @@ E_LOG_P = -0.5 * np.log(2 * np.pi * np.e * 0.25)
 
 
 def terms(sched, x0=((1.0,), (2.0,))):
-    """Terms of the bound, each averaged over the data."""
+    """Terms of the bound averaged over the data: as quadratics, over 1.5 +- 0.5."""
     reverse = elbo.gaussian_reverse(np.array([1.5]), np.array([[0.25]]), sched)
     return elbo.Terms(*(a.mean(-1) for a in elbo.elbo_terms(x0, reverse, sched)))
 
@@ -40,8 +39,8 @@ def main(out=HERE / "fig_2_15_elbo_terms.png", seed=0, T=(30, 100, 300, 1000, 20
         right.loglog(T, [E_LOG_P - p.bound for p in by_T.values()], ".-", **look)
     for k, (name, style) in enumerate(zip(elbo.Terms._fields, "^vs", strict=True)):
         part = [p[k].sum() * (-1) ** (k > 0) for p in cosine]
-        label = "-" * (k > 0) + name
-        middle.semilogx(T, part, f"{style}-", color="0.3", ms=5, label=label)
+        look = {"color": "0.3", "ms": 5, "label": "-" * (k > 0) + name}
+        middle.semilogx(T, part, f"{style}-", **look)
     middle.plot(T, [p.bound for p in cosine], "k.-", label="bound, their sum")
     middle.axhline(E_LOG_P, color="0.5", ls=":", label="E log p($x_0$)")
     right.axhline(np.euler_gamma / 2, color="0.5", ls=":", label="Euler's constant / 2")
