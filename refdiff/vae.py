@@ -134,7 +134,7 @@ def prior_kl(mean: Array, std: Scale) -> Array:
     1/2 sum_i (mean_i^2 + std_i^2 - 1 - 2 log std_i)
     mean (..., k), std a number, (..., 1) or (..., k)  ->  (...) nats
     ValueError if a std is not above 0.
-    Source: Chan v3 Ex 1.6, (1.26). Departs: (1.34) drops d in front of log std.
+    Source: Chan v3 (1.26); Chan v3 Ex 1.6. Departs: (1.34) drops d in front of log std.
     Test: test_vae.py::test_prior_kl_is_the_divergence
     """
     (mean,), (std,) = finite(mean=mean), above_zero(std=std)

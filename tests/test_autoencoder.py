@@ -382,3 +382,14 @@ def test_what_is_no_data_for_a_linear_vae_is_refused():
                 fit(mean, bad, 1)
     with pytest.raises(ValueError, match="cov must be"):
         fit_linear(mean, np.diag([1.0, 0.5, 0.0]), 1, rng)
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("d", [2, 5, 11])
+def test_ppca_of_round_data_is_finite(d):
+    """Rounding may put an eigenvalue below s^2: C is then 0, not a root of less."""
+    for scale in (1.0, 1 / 3, 0.1, 7.0):
+        for k in range(1, d):
+            decoder = ppca(np.zeros(d), scale * np.eye(d), k)
+            assert np.isfinite(decoder.C).all()
+            assert np.abs(decoder.C).max() < 1e-7

@@ -641,3 +641,28 @@ def test_the_doors_refuse_what_is_not_finite_and_what_is_no_vector():
                 call(*bad)
         with pytest.raises(ValueError, match="last axis"):
             call(x, np.ones(3))
+
+
+@pytest.mark.limit
+def test_the_largest_eta_is_admitted_and_runs():
+    """eta = noise[t] / sqrt(beta[t]) makes sigma = noise[t-1], up to rounding."""
+    for sched in SCHEDULES:
+        for t in range(2, min(sched.T, 60) + 1):
+            eta = float(sched.noise[t] / np.sqrt(sched.beta[t]))
+            sigma = sigma_eta(eta, t, sched)
+            assert sigma[0] == pytest.approx(sched.noise[t - 1], rel=1e-12)
+            assert np.isfinite(
+                ddim_step(np.ones(2), t, np.ones(2), sigma, np.ones(2), sched)
+            ).all()
+
+
+def test_inversion_asks_no_model_at_time_0_and_variances_keep_their_shape():
+    sched = SCHEDULES[2]
+    chain = ddim_inversion(sched)
+    asked = chain.t[np.isfinite(chain.t)]
+    assert asked.min() == 1
+    assert chain.evaluations == sched.T - 1
+    _, var = ddim_posterior(
+        np.ones((3, 2)), np.ones((3, 2)), np.array([2, 3, 4]), 0.0, sched
+    )
+    assert var.shape == (3, 1)

@@ -433,3 +433,10 @@ def test_what_does_not_fit_together_is_refused():
             gaussian_reverse(MEAN, COV, sched, var_1)
         with pytest.raises(ValueError, match="var_1 must be finite and above 0"):
             ddpm_elbo(MEAN[None], None, np.zeros((12, 1, 2)), sched, var_1)
+
+
+def test_a_reverse_process_with_a_negative_variance_has_no_likelihood():
+    reverse = gaussian_reverse(MEAN, COV, schedule.cosine(4))
+    reverse.cov[2] *= -1
+    with pytest.raises(ValueError, match="cov must be positive definite"):
+        log_likelihood(MEAN, reverse)

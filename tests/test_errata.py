@@ -1,5 +1,7 @@
 """Each record of a slip: the right form meets the truth, the printed one does not."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,40 @@ def test_what_is_printed_for_the_reader_names_both_forms_and_all_numbers():
     assert text.count("0.05263157895") == 2
     assert all(place in errata.table() for place in PLACES)
     assert max(len(line) for line in errata.table().splitlines()) < 120
+
+
+AB, ROOT = 0.9**10, np.sqrt(0.9)
+S2, N2 = 0.9**5, 1 - 0.9**5
+VAR_20 = 0.1 * (1 - 0.9**19) / (1 - 0.9**20)
+KL = 0.5 * (0.6**2 + 0.5**2 - 1) - np.log(0.5)
+PRINTED = {  # what the printed form gives, worked out on paper
+    "Ex 1.3": 1 / 2,  # 1 / c
+    "Ex 1.5": -0.5 * np.log(2 * np.pi) - np.log(0.4) - (0.04 + 0.04 + 0.25) / 0.32,
+    "Ex 1.6": -0.5 * np.log(2 * np.pi * np.e * 1.7**2) - 0.5,
+    "(1.34)": 0.5 * (0.75 - 3 + 0.09 + 0.16 + 1 - 2 * np.log(0.5)),
+    "(1.35)": -0.5 * np.log(2 * np.pi * 0.64) - (0.36 + 0.25) / 1.28 + KL,
+    "Thm 2.1": 1,
+    "Thm 2.3": -1.9639854250535063 - 0.2 * np.sqrt(0.6) * 0.9 / 0.64,
+    "(2.26)": 0.1 * (1 - ROOT) / 0.19,
+    "Fig 2.9": 1,
+    "(2.28)": 0.5,
+    "Fig 2.11": math.erf(np.sqrt(VAR_20 / 2)),
+    "Thm 2.7": -np.inf,
+    "Box 2.4 training": AB,
+    "Section 2.5": 3,
+    "Box 2.5 inference": (1 - 0.1 / np.sqrt(N2) * S2**0.5 / (S2 + 4 * N2)) / ROOT,
+    "Thm 2.8": 2 + 1.5,  # a similar matrix has the same trace
+    "(2.60)": (1 - np.sqrt(1 - AB)) / np.sqrt(AB),
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("erratum", errata.ERRATA, ids=PLACES)
+def test_the_printed_number_is_that_of_the_printed_form(erratum):
+    got = erratum.measure().printed
+    assert got == pytest.approx(PRINTED[erratum.place], rel=1e-11)
+
+
+def test_a_box_is_found_by_its_half_and_an_equation_is_no_theorem():
+    assert errata.find("Box 2.4 inference") == []
+    assert errata.find("Thm 2.14") == []

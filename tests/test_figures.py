@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from refdiff import tour, vae
 from refdiff.data import load_data
@@ -95,6 +96,9 @@ def test_figure_2_07_paths_have_the_moments_of_the_density_behind_them(tmp_path)
     assert density.sum(axis=1) * step == pytest.approx(1, abs=2e-3)
     alpha_bar = 0.97 ** np.arange(61)
     var = 1 + 3.072 * alpha_bar
+    mean = density @ grid * step
+    assert mean == pytest.approx(0.8 * np.sqrt(alpha_bar), abs=5e-3)
+    assert density @ grid**2 * step - mean**2 == pytest.approx(var, rel=0.02)
     error = paths.mean(axis=1) - 0.8 * np.sqrt(alpha_bar)
     assert (np.abs(error) < 6 * np.sqrt(var / n)).all()
     assert np.allclose(paths.var(axis=1), var, rtol=0.06)
@@ -118,6 +122,12 @@ def test_figure_2_11_walks_to_x0_with_the_variances_of_the_map(tmp_path):
     assert (printed[1:] < var[1:]).all()
     z = (path[1:-1] - mean[1:]) / np.sqrt(var[1:])
     assert (np.abs(z) < 2).mean() > 0.8
+    assert 0.7 < z.std() < 1.3
+    assert abs(path[-1]) < 1.5  # it starts from noise, not from x0
+    t = np.arange(1, 51)
+    total = (np.sqrt(0.9) + 0.9 ** ((t - 1) / 2)) / (1 + 0.9 ** (t / 2))
+    of_x0 = 0.1 * 0.9 ** ((t - 1) / 2) / (1 - 0.9**t)  # of x_t: the rest of the sum
+    assert np.allclose(mean, (total - of_x0) * path[1:] + of_x0 * 2.0)
 
 
 @pytest.mark.limit
@@ -146,6 +156,8 @@ def test_figure_2_16_weights_are_one_loss_in_four_disguises(tmp_path):
         assert np.allclose(weights["eps", name] * snr, x0)
         assert np.allclose(weights["v", name] * (snr + 1), x0)
         assert np.allclose(weights["score", name] * snr * (snr + 1), x0)
+    assert np.allclose(weights["x0", "max(SNR, 1)"], np.maximum(snr, 1))
+    assert np.allclose(weights["x0", "min(SNR, 5)"], np.minimum(snr, 5))
     fall = weights["x0", "bound, (2.44)"][1:]
     assert np.allclose(fall, (snr[:-1] - snr[1:]) / 2)
 
@@ -157,6 +169,8 @@ def test_figure_2_17_paths_never_cross_without_noise(tmp_path):
     starts = [path[0] for path in paths.values()]
     assert (starts[0] == starts[1]).all() and (starts[0] == starts[2]).all()
     assert (paths[0.0][-1] < -1).sum() == 4  # 0.3 of 12 is 3.6
+    quantiles = (np.arange(12) + 0.5) / 12
+    assert np.allclose(starts[0], stats.norm.ppf(quantiles))
 
 
 @pytest.mark.law
@@ -169,6 +183,11 @@ def test_figure_2_18_both_samplers_gain_one_order_and_ddim_is_nearer(tmp_path):
         assert D[eta][0] > 0.2
         assert D[eta][-1] < 3 * floor
     assert (var[0.0][1:] > var[1.0][1:]).all()
+    assert var[0.0][1] == pytest.approx(0.222220, abs=1e-6)  # 50 steps: the museum's
+    assert var[1.0][1] == pytest.approx(0.197225, abs=1e-6)
+    assert floor * np.sqrt(5_000) == pytest.approx(
+        0.8276, rel=0.01
+    )  # Kolmogorov's median
 
 
 @pytest.mark.law

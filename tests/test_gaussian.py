@@ -282,3 +282,15 @@ def test_nearly_singular_is_not_singular():
     got = gaussian.logpdf(np.zeros(2), np.zeros(2), np.array([[1, r], [r, 1]]))
     want = -0.5 * np.log((1 - r) * (1 + r)) - np.log(2 * np.pi)
     assert got == pytest.approx(want, rel=1e-6)
+
+
+def test_a_stack_of_covariances_has_no_one_entropy():
+    with pytest.raises(ValueError, match=r"cov must be \(d, d\)"):
+        gaussian.entropy(np.stack([np.eye(2), np.eye(2)]))
+
+
+@pytest.mark.limit
+def test_kl_of_many_thin_dimensions_does_not_underflow():
+    thin = 1e-4 * np.eye(400)
+    got = gaussian.kl(np.zeros(400), thin, np.zeros(400), np.eye(400))
+    assert got == pytest.approx(400 * 0.5 * (1e-4 - 1 - np.log(1e-4)), rel=1e-13)

@@ -187,6 +187,17 @@ def test_boxes_and_version_1_are_found():
     }
 
 
+def test_what_is_nearest_to_a_place_comes_first():
+    """Not "solved for x0", nor what only departs from it, nor what cites it second."""
+    found = {
+        p: [e.name for e in cite.find(p)] for p in ("2.25", "Ex 1.6", "2.11", "2.26")
+    }
+    assert found["2.25"] == ["q_posterior", "x0_from_mu"]
+    assert found["Ex 1.6"] == ["elbo_surface", "prior_kl"]
+    assert found["2.11"][0] == "q_sample"
+    assert found["2.26"] == ["q_posterior", "sigma_q"]
+
+
 def test_ranges_of_equations_are_expanded():
     entry = cite.Entry("m", "f", 1, "", "Chan v3 Thm 2.9, (2.53)-(2.55); Ho20 (6)", "")
     assert entry.places == {"Thm 2.9", "(2.53)", "(2.54)", "(2.55)"}

@@ -375,3 +375,11 @@ def test_noise_for_another_batch_and_times_for_one_are_refused():
         loss(np.zeros(net.size), net, x0, t, np.zeros((1, 2)), sched)
     with pytest.raises(TypeError, match="integer"):
         least_loss(example_2_1(), np.zeros((3, 1)), t, sched)
+
+
+def test_min_snr_is_five_unless_told_and_no_slope_is_at_time_0():
+    sched = schedule.cosine(50)
+    assert weighting_min_snr()(np.arange(1, 51), sched).max() == 5
+    for target in (EPS, X0, V, SCORE, MEAN):
+        with pytest.raises(ValueError, match=r"1\.\.50; got 0"):
+            slope(target, 0, sched)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from support import ALPHA
 
-from refdiff import ddpm, losses, metrics, results, schedule, tour, tour_vae
+from refdiff import ddpm, losses, metrics, plots, results, schedule, tour, tour_vae
 from refdiff.autoencoder import VAE
 from refdiff.data import load_data
 from refdiff.forward import q_sample
@@ -241,3 +241,60 @@ def test_a_vaes_samples_and_bound_by_hand():
     eps = rng.standard_normal((tour_vae.DRAWS, len(x), 2))
     minus = [net.loss(state.ema, x, draw)[0] for draw in eps]
     assert run.bound[0] == pytest.approx(-np.mean(minus), rel=1e-5)
+
+
+@pytest.mark.identity
+def test_each_name_of_a_weight_is_its_weighting():
+    """By the formula of its name, for the error of x0; and each target has its own."""
+    sched, t = schedule.cosine(50), np.arange(2, 51)
+    snr = sched.alpha_bar[t] / (1 - sched.alpha_bar[t])
+    fall = (sched.alpha_bar / sched.noise2.clip(1e-300))[t - 1] - snr
+    named = {"snr": snr, "x0": 1 + 0 * snr, "snr+1": snr + 1, "bound": fall / 2}
+    named |= {"truncated-snr": np.maximum(snr, 1), "min-snr": np.minimum(snr, 5)}
+    assert tour.WEIGHTS.keys() - named.keys() == {"simple"}
+    assert tour.WEIGHTS["simple"] is None
+    for name, want in named.items():
+        np.testing.assert_allclose(tour.WEIGHTS[name](t, sched)[:, 0], want, rtol=1e-9)
+    own = {name: tour.Settings(target=name).weighting for name in tour.TARGETS}
+    simple = dict.fromkeys(["eps", "x0", "v"], "simple")
+    assert own == simple | {"score": "snr", "mean": "snr"}
+
+
+def test_a_distance_is_the_median_of_five(monkeypatch):
+    values = iter([5.0, 1.0, 4.0, 2.0, 3.0])
+    monkeypatch.setattr(results, "METRICS", (lambda a, b: next(values),))
+    assert results.distances(None, lambda: None) == [3.0]
+
+
+def test_the_pictures_are_handed_what_their_titles_say(monkeypatch, tmp_path):
+    """The forward panels' moments, the score's sign, the samples, the codes."""
+    clouds, fields = {}, []
+    plain = plots.cloud
+
+    def cloud(ax, x, title, color, box, law=None):
+        clouds[title] = x
+        plain(ax, x, title, color, box, law)
+
+    monkeypatch.setattr(plots, "cloud", cloud)
+    monkeypatch.setattr(
+        plots, "field", lambda ax, score, law, *a: fields.append((score, law))
+    )
+    settings = tour.Settings(T=20, target="x0")
+    data = load_data("moons", settings.rng(0))
+    params = np.zeros(tour.network(settings, data).size, np.float32)  # x0_hat = 0
+    found = tour.compare(settings, data, params, 300)
+    tour.picture(settings, data, params, found, tmp_path / "a.png")
+    sched = schedule.cosine(20)
+    for t in (4, 10, 20):
+        x = clouds[f"forward process, t = {t}"]
+        want = sched.alpha_bar[t] * data.exact.cov + sched.noise2[t] * np.eye(2)
+        np.testing.assert_allclose(np.cov(x.T), want, atol=0.05)
+    ((score, law),) = fields
+    point = np.array([[0.5, -1.0]])
+    np.testing.assert_allclose(score(point), -point / sched.noise2[4], rtol=1e-5)
+    want = data.exact.noised(sched.signal[4], sched.noise[4])
+    np.testing.assert_array_equal(law.means, want.means)
+    ratio = found.runs[0].w2 / found.w2_floor
+    np.testing.assert_array_equal(
+        clouds[f"learned model: {ratio:.1f} noise floors"], found.runs[0].samples
+    )

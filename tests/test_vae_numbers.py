@@ -273,3 +273,27 @@ def test_gap_agrees_with_50_digits_where_latents_outnumber_data(s):
     mean, thin = mp.sqrt(5) / (5 + var), var / (5 + var)
     want = (1 / thin - 1 + mean**2 / thin + mp.log(thin)) / 2
     assert abs(got - want) <= 1e-14 * want
+
+
+def test_what_does_not_fit_is_refused():
+    """Covariances of none, a std for another code, no draw, a component of none."""
+    decoder = Decoder(np.eye(2), TWO, np.eye(2))
+    for bad in (-np.eye(2), np.eye(2) + np.eye(2, k=1)):
+        with pytest.raises(ValueError, match="cov must be"):
+            vae.reconstruction(TWO, TWO, bad, decoder)
+    with pytest.raises(ValueError, match=r"std must fit mean \(2,\)"):
+        vae.prior_kl(TWO, np.ones((3, 2)))
+    with pytest.raises(ValueError, match="at least one draw"):
+        vae.elbo_estimate(ONE, lambda z: z, ONE, ONE, np.ones((0, 1)), 1.0)
+    for k in (-1, 2):
+        with pytest.raises(ValueError, match=r"k in 0\.\.1"):
+            codes.decode_component(np.array([k]), np.ones((1, 1)), LAW)
+    for sigma in (0.0, -1.0):
+        with pytest.raises(ValueError, match="sigma must be above 0"):
+            codes.ideal_code(ONE, ONE, sigma)
+    for f in (vae.posterior, vae.log_likelihood):
+        with pytest.raises(ValueError, match=r"x must be \(\.\.\., 2\)"):
+            f(np.ones((4, 1)), decoder)
+    mean, std = np.ones(2), np.ones(2)
+    vae.prior_kl_grad(mean, std)[0][:] = 7
+    assert mean[0] == 1
