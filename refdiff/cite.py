@@ -26,6 +26,8 @@ KEYS = {
     "Hang23": "Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo, Efficient Diffusion Training via "
     "Min-SNR Weighting Strategy, 2023",
     "Ho20": "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020",
+    "Hyvarinen05": "A. Hyvarinen, Estimation of Non-Normalized Statistical Models by "
+    "Score Matching, 2005",
     "Kingma14": "Kingma, Welling, Auto-Encoding Variational Bayes, 2014",
     "Kingma15": "Kingma, Ba, Adam: A Method for Stochastic Optimization, 2015",
     "Kingma21": "Kingma, Salimans, Poole, Ho, Variational Diffusion Models, 2021",
@@ -37,15 +39,28 @@ KEYS = {
     "Perspective on Posterior Collapse, 2019",
     "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "
     "2021",
+    "Pearlmutter94": "B. A. Pearlmutter, Fast Exact Multiplication by the Hessian, 1994",
+    "Roberts96": "Roberts, Tweedie, Exponential convergence of Langevin distributions and "
+    "their discrete approximations, 1996",
     "Salimans22": "Salimans, Ho, Progressive Distillation for Fast Sampling of "
     "Diffusion Models, 2022",
     "Song21": "Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-Based "
     "Generative Modeling through Stochastic Differential Equations, 2021",
+    "SongE19": "Song, Ermon, Generative Modeling by Estimating Gradients of the Data "
+    "Distribution, 2019",
+    "SongE20": "Song, Ermon, Improved Techniques for Training Score-Based Generative "
+    "Models, 2020",
+    "SongG19": "Song, Garg, Shi, Ermon, Sliced Score Matching: A Scalable Approach to "
+    "Density and Score Estimation, 2019",
     "SongJ21": "J. Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021",
     "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
     "distances, 2013",
     "Tipping99": "Tipping, Bishop, Probabilistic Principal Component Analysis, 1999",
     "Vaswani17": "Vaswani et al., Attention Is All You Need, 2017",
+    "Vincent11": "P. Vincent, A Connection Between Score Matching and Denoising "
+    "Autoencoders, 2011",
+    "Welling11": "Welling, Teh, Bayesian Learning via Stochastic Gradient Langevin "
+    "Dynamics, 2011",
 }
 
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*"

@@ -1,8 +1,9 @@
 """The network: an MLP with a time embedding, its gradients written by hand.
 
 Parameters are one flat vector, so that an optimiser, a checkpoint and a finite
-difference treat them alike; `views` names its pieces without copying. The three passes
-(forward, backward, JVP) stand under one another so that the eye can compare them.
+difference treat them alike; `views` names its pieces without copying. The passes
+(forward, backward, JVP, and backward through the JVP) stand under one another so that
+the eye can compare them.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,20 @@ def silu(a: Array) -> tuple[Array, Array]:
     return y, s + y * (1 - s)
 
 
+def silu_curvature(a: Array) -> Array:
+    """Second derivative of SiLU, with s = sigmoid(a).
+
+    silu''(a) = s (1 - s) (2 + a (1 - 2 s))
+    a of any shape  ->  that shape
+    Source: Elfwing18 for the unit
+    Test: test_net.py::test_silu_curvature_is_the_derivative_of_the_slope
+    """
+    s = 0.5 + 0.5 * np.tanh(0.5 * a)
+    return s * (1 - s) * (2 + a * (1 - 2 * s))
+
+
 class Cache(NamedTuple):
-    """What the forward pass leaves for the other two: parameters, inputs, slopes."""
+    """What the forward pass leaves for the others: parameters, inputs, slopes."""
 
     params: Array
     inputs: list  # of each linear layer, (n, width)
@@ -179,11 +192,55 @@ class MLP:
         Source: definition
         Test: test_net.py::test_jvp_is_the_derivative_along_a_direction
         """
+        *_, last = self._tangents(cache, dx)
+        W = self.views(cache.params)[f"W{len(self.hidden)}"]
+        return last @ W[: last.shape[1]]
+
+    def _tangents(self, cache, dx):
+        """Derivative of each layer's input along dx: [dx], dh_1, dh_2, ..."""
         if dx.shape != (len(cache.inputs[0]), self.d):
             want = (len(cache.inputs[0]), self.d)
             raise ValueError(f"dx must be {want}; got shape {dx.shape}")
-        p, last = self.views(cache.params), len(self.hidden)
-        dh = dx @ p["W0"][: self.d]
-        for i in range(last):
-            dh = (cache.slopes[i] * dh) @ p[f"W{i + 1}"]
-        return dh
+        p, dh = self.views(cache.params), dx
+        yield dh
+        for i in range(len(self.hidden)):
+            dh = cache.slopes[i] * (dh @ p[f"W{i}"][: dh.shape[1]])
+            yield dh
+
+    def divergence(self, cache: Cache) -> Array:
+        """Trace of the Jacobian of the output in x, exactly, by d directions.
+
+        sum_i e_i^T J e_i
+        cache from `forward` of a network with out = d  ->  (n,)
+        Source: Hyvarinen05 (4) for its use
+        Test: test_net.py::test_divergence_is_the_trace_of_the_jacobian
+        """
+        one = np.eye(self.d, dtype=cache.params.dtype)
+        n = len(cache.inputs[0])
+        return sum(self.jvp(cache, np.tile(e, (n, 1)))[:, i] for i, e in enumerate(one))
+
+    def backward_jvp(self, cache: Cache, dx: Array, dy: Array, ddy: Array) -> Array:
+        """Gradient of a scalar loss of the output y and its derivative jvp = J dx.
+
+        Both passes are run back together, from dy = dL/dy and ddy = dL/d(jvp):
+        da = dh silu'(a) + ddh silu''(a) (tangent W),  dda = ddh silu'(a)
+        dW = h^T da + tangent^T dda,  db = sum_n da,  dh = da W^T,  ddh = dda W^T
+        cache from `forward`, dx (n, d), dy and ddy (n, out)  ->  dparams (size,)
+        Source: Pearlmutter94 for the method
+        Test: test_net.py::test_backward_through_the_jvp_is_the_gradient
+        """
+        p, dparams = self.views(cache.params), np.empty_like(cache.params)
+        grads, tangents = self.views(dparams), [*self._tangents(cache, dx)]
+        da, dda = (np.asarray(g, cache.params.dtype) for g in (dy, ddy))
+        for i in reversed(range(len(self.hidden) + 1)):
+            h, tangent, W = cache.inputs[i], tangents[i], p[f"W{i}"]
+            grads[f"W{i}"][:] = h.T @ da
+            grads[f"W{i}"][: tangent.shape[1]] += tangent.T @ dda
+            grads[f"b{i}"][:] = da.sum(axis=0)
+            if i > 0:
+                a = cache.inputs[i - 1] @ p[f"W{i - 1}"] + p[f"b{i - 1}"]
+                rise = tangents[i - 1] @ p[f"W{i - 1}"][: tangents[i - 1].shape[1]]
+                dh, ddh, slope = da @ W.T, dda @ W.T, cache.slopes[i - 1]
+                da = dh * slope + ddh * silu_curvature(a) * rise
+                dda = ddh * slope
+        return dparams

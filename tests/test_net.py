@@ -1,8 +1,9 @@
-"""The network's three passes: by scalar loops, differences and complex steps."""
+"""The network's passes: by scalar loops, differences and complex steps."""
 
 import cmath
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from scipy import special, stats
 from support import ALPHA, check_grad
 
 from refdiff import net as net_module
-from refdiff.net import MLP, silu
+from refdiff.net import MLP, silu, silu_curvature
 
 STEP = 1e-30  # of a complex step: nothing is subtracted, so it may be this small
 SHAPES = [((), None), ((5,), None), ((5, 4), 3), ((3, 4, 5), 1)]
@@ -262,6 +263,135 @@ def test_backward_is_the_transpose_of_jvp(seed, shape):
     forwards, back = net.jvp(cache, v), net.backward(cache, dy)[1]
     size = np.sum(np.abs(dy * forwards)) + np.sum(np.abs(back * v))
     assert abs(np.sum(dy * forwards) - np.sum(back * v)) <= 1e-12 * size
+
+
+@pytest.mark.gradient
+def test_silu_curvature_is_the_derivative_of_the_slope():
+    """By complex step of the slope, and by the second derivative at 50 digits."""
+    a = np.linspace(-40, 40, 321)
+    got = silu_curvature(a)
+    numeric = silu(a + STEP * 1j)[1].imag / STEP
+    at_50 = [mpmath.diff(lambda u: u / (1 + mpmath.exp(-u)), v, 2) for v in a[::20]]
+    bound = 4e-16 * np.maximum(1, np.abs(a))
+    assert (np.abs(got - numeric) <= bound).all()
+    assert (np.abs(got[::20] - np.array(at_50, float)) <= bound[::20]).all()
+    np.testing.assert_array_equal(
+        silu_curvature(np.array([-1e30, 1e30, 0])), [0, 0, 0.5]
+    )
+    assert silu_curvature(np.float32([1e30, -3])).dtype == np.float32
+
+
+def square(hidden, d, frequencies=3, seed=0, n=4):
+    """A network from d to d dimensions, at full strength, and inputs for it."""
+    rng = np.random.default_rng(seed)
+    net = MLP(d, 10.0, hidden, frequencies)
+    params = rng.standard_normal(net.size)
+    return net, params, rng.standard_normal((n, d)), rng.uniform(0, 10, n)
+
+
+DEPTHS = [((), 2), ((5,), 1), ((5, 4), 2), ((3, 4, 5), 3), ((6, 5), 1)]
+
+
+@pytest.mark.gradient
+@pytest.mark.parametrize(("hidden", "d"), DEPTHS)
+@pytest.mark.parametrize("frequencies", [0, 3])
+def test_divergence_is_the_trace_of_the_jacobian(hidden, d, frequencies):
+    """The whole Jacobian of each point: complex steps, one coordinate at a time."""
+    net, params, x, t = square(hidden, d, frequencies)
+    jacobian = np.empty((len(x), d, d))
+    for j in range(d):
+        moved = x + STEP * 1j * np.eye(d)[j]
+        jacobian[:, :, j] = net.forward(params, moved, t)[0].imag / STEP
+    got = net.divergence(net.forward(params, x, t)[1])
+    assert got.shape == (len(x),)
+    assert_close(got, np.trace(jacobian, axis1=1, axis2=2))
+
+
+@pytest.mark.gradient
+@pytest.mark.parametrize(("hidden", "d"), DEPTHS)
+@pytest.mark.parametrize("frequencies", [0, 3])
+@pytest.mark.parametrize("time", ["each", "one"])
+def test_backward_through_the_jvp_is_the_gradient(hidden, d, frequencies, time):
+    """Of a scalar that is nonlinear in y and J dx together."""
+    net, params, x, t = square(hidden, d, frequencies)
+    t = t if time == "each" else 2.5
+    dx, a, b = np.random.default_rng(1).standard_normal((3, *x.shape))
+
+    def loss(params):
+        y, cache = net.forward(params, x, t)
+        return np.sum(a * y + b * y**2 * net.jvp(cache, dx) + net.jvp(cache, dx) ** 3)
+
+    y, cache = net.forward(params, x, t)
+    moved = net.jvp(cache, dx)
+    arrays = (params, x, dx, *cache.inputs, *cache.slopes)
+    kept = [array.copy() for array in arrays]
+    got = net.backward_jvp(cache, dx, a + 2 * b * y * moved, b * y**2 + 3 * moved**2)
+    assert_close(got, complex_step(loss, params))
+    check_grad(loss, params, got, step=1e-6)
+    for old, new in zip(kept, arrays, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.identity
+@given(seed=SEEDS, shape=st.sampled_from(SHAPES), k=st.floats(-5, 5))
+def test_backward_through_the_jvp_is_linear_and_holds_backward(seed, shape, k):
+    """In (dy, ddy), in dx beside ddy alone; with ddy = 0 or dx = 0 it is `backward`."""
+    net, params, x, t, dy = network(*shape, seed=seed)
+    rng = np.random.default_rng(seed)
+    (dx, other), ddy = rng.standard_normal((2, *x.shape)), rng.standard_normal(dy.shape)
+    cache = net.forward(params, x, t)[1]
+    first, none = net.backward_jvp(cache, dx, dy, 0 * dy), 0 * dy
+    assert_close(first, net.backward(cache, dy)[0])
+    assert_close(net.backward_jvp(cache, 0 * dx, dy, none), first)
+    second = net.backward_jvp(cache, dx, none, ddy)
+    assert_close(net.backward_jvp(cache, dx, k * dy, ddy), k * first + second)
+    third = net.backward_jvp(cache, other, none, ddy)
+    together = net.backward_jvp(cache, dx + k * other, none, ddy)
+    size = np.abs(second).max() + abs(k) * np.abs(third).max()
+    assert (np.abs(together - second - k * third) <= 1e-12 * size).all()
+
+
+@pytest.mark.control
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_backward_through_the_jvp_without_the_curvature_is_not_the_gradient(
+    hidden,
+    monkeypatch,
+):
+    """But for the last layer, and for a network that has no other."""
+    net, params, x, t = square(hidden, 2)
+    dx, ddy = np.random.default_rng(1).standard_normal((2, *x.shape))
+
+    def loss(params):
+        return np.sum(ddy * net.jvp(net.forward(params, x, t)[1], dx))
+
+    cache = net.forward(params, x, t)[1]
+    right = net.backward_jvp(cache, dx, 0 * ddy, ddy)
+    monkeypatch.setattr(net_module, "silu_curvature", np.zeros_like)
+    wrong = net.backward_jvp(cache, dx, 0 * ddy, ddy)
+    check_grad(loss, params, right, step=1e-6)
+    last = f"W{len(hidden)}"
+    assert_close(net.views(wrong)[last], net.views(right)[last])
+    if hidden:
+        with pytest.raises(AssertionError):
+            check_grad(loss, params, wrong, step=1e-6)
+    else:
+        np.testing.assert_array_equal(wrong, right)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_of_derivatives_keep_the_precision_of_the_parameters(dtype):
+    net, params, x, t = square((5, 4), 2)
+    rng = np.random.default_rng(1)
+    dx, dy, ddy = rng.standard_normal((3, *x.shape))
+    cache = net.forward(params.astype(dtype), x.astype(dtype), t)[1]
+    got = net.backward_jvp(cache, dx.astype(dtype), dy, ddy)
+    trace = net.divergence(cache)
+    assert got.dtype == trace.dtype == dtype
+    exact = net.forward(params, x, t)[1]
+    assert_close(got, net.backward_jvp(exact, dx, dy, ddy), rtol=1e-5)
+    assert_close(trace, net.divergence(exact), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"dx must be \(4, 2\)"):
+        net.backward_jvp(cache, dx[:1], dy, ddy)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
