@@ -144,7 +144,7 @@ class Mixture:
         - sum_k p(k | x) covs[k]^-1 (x - means[k])
         x (..., d)  ->  (..., d), in units of 1 / x
         ValueError if x is not finite, or a component has a singular covariance.
-        Source: Chan v3 Ex 3.5
+        Source: Chan v3 Ex 3.5, (3.3), Fig 3.5, Fig 3.6
         Test: test_mixture.py::test_score_is_the_gradient_of_logpdf
         """
 
