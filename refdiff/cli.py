@@ -51,7 +51,7 @@ def _parser():
     )
     add = tour.add_argument
     add("--data", help="a toy (see `refdiff toys`), a .csv or a .npy (moons)")
-    add("--model", choices=["ddpm", "vae"], help="what is trained (ddpm)")
+    add("--model", choices=["ddpm", "vae", "ncsn"], help="what is trained (ddpm)")
     targets = ["eps", "x0", "v", "score", "mean"]
     add("--target", choices=targets, help="what the DDPM's network predicts (eps)")
     weights = ["simple", "snr", "x0", "snr+1", "truncated-snr", "min-snr", "bound"]
@@ -106,7 +106,7 @@ def _tour(arguments):
     # Matrices this small lose more by waiting for threads than they gain; this must be
     # said before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from refdiff import results, tour, tour_vae
+    from refdiff import results, tour, tour_ncsn, tour_vae
     from refdiff.data import load_data
 
     if Path(arguments.out).suffix != ".png":
@@ -117,7 +117,7 @@ def _tour(arguments):
         ):
             raise ValueError(f"{target}: is a folder, or its folder does not exist")
     state, settings = _start(tour, arguments)
-    kind = tour_vae if settings.model == "vae" else tour
+    kind = {"ddpm": tour, "vae": tour_vae, "ncsn": tour_ncsn}[settings.model]
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
     print(settings.note)
@@ -157,8 +157,9 @@ def _start(tour, arguments):
     if arguments.load:
         state, settings = tour.load_model(arguments.load)
     for name in given.keys() & {"T", "target", "weight"}:
-        if given.get("model", settings.model) == "vae":
-            raise ValueError(f"--{name} has no meaning for a VAE")
+        model = given.get("model", settings.model)
+        if model != "ddpm":
+            raise ValueError(f"--{name} has no meaning for --model {model}")
     if arguments.load:
         for name in given.keys() - {"steps"}:
             if given[name] != getattr(settings, name):

@@ -17,7 +17,8 @@ POINTS = 2000  # fresh points on which a bound is estimated
 class Run:
     """One sampler with one model: its path (few particles), samples and distances.
 
-    bound: the evidence lower bound of fresh data, in nats, and its standard error
+    bound: the evidence lower bound of fresh data, in nats, and its standard error;
+    None where the model has none
     """
 
     sampler: str
@@ -28,7 +29,7 @@ class Run:
     path: Array
     w2: float
     energy: float
-    bound: tuple[float, float]
+    bound: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +37,14 @@ class Result:
     """What the tour found: the runs, and the noise floors of the two distances.
 
     log_likelihood: the data's own, in nats, on the points of the bounds; None where it
-    is not known
+    is not known; note: what else there is to say
     """
 
     runs: list[Run]
     w2_floor: float
     energy_floor: float
     log_likelihood: float | None
+    note: str = ""
 
 
 def distances(x: Array, fresh: Callable[[], Array]) -> list[float]:
@@ -51,13 +53,17 @@ def distances(x: Array, fresh: Callable[[], Array]) -> list[float]:
 
 
 def result(
-    data: Data, runs: list[Run], fresh: Callable[[], Array], rng: np.random.Generator
+    data: Data,
+    runs: list[Run],
+    fresh: Callable[[], Array],
+    rng: np.random.Generator,
+    note: str = "",
 ) -> Result:
     """Put the runs beside the noise floors and the data's own log-likelihood."""
     floors = [metrics.noise_floor(metric, fresh) for metric in METRICS]
     known = data.exact.has_density
     own = data.exact.logpdf(data.draw(POINTS, rng)).mean() if known else None
-    return Result(runs, *floors, own)
+    return Result(runs, *floors, own, note)
 
 
 def report(result: Result) -> str:
@@ -80,12 +86,18 @@ def report(result: Result) -> str:
             f"{run.sampler:20}{run.model:9}{run.evaluations:7d}{run.seconds:9.1f}   "
             + "   ".join(cells)
         )
-    lines.append("")
-    if result.log_likelihood is not None:
-        lines.append(f"log-likelihood of fresh data  {result.log_likelihood:9.3f} nats")
-    known = result.log_likelihood is not None
-    for run in result.runs if known else result.runs[:1]:  # exact: it has memorised
-        lines.append(
-            f"{f'bound, {run.model}':28}  {run.bound[0]:9.3f} nats, +-{run.bound[1]:.3f}"
-        )
+    lines += ["", *_bounds(result), *filter(None, [result.note])]
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
+
+
+def _bounds(result):
+    """Lines of the bounds, below what they bound; for a user's points not the exact
+    model's, which has learned them by heart.
+    """
+    known = result.log_likelihood is not None
+    bounded = [run for run in result.runs if run.bound]
+    if known and bounded:
+        yield f"log-likelihood of fresh data  {result.log_likelihood:9.3f} nats"
+    for run in bounded if known else bounded[:1]:
+        value, error = run.bound
+        yield f"{f'bound, {run.model}':28}  {value:9.3f} nats, +-{error:.3f}"

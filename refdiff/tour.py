@@ -57,7 +57,7 @@ class Settings:
 
     def __post_init__(self):
         names = {
-            "model": ("ddpm", "vae"),
+            "model": ("ddpm", "vae", "ncsn"),
             "target": TARGETS,
             "weight": ("own", *WEIGHTS),
         }
@@ -74,7 +74,8 @@ class Settings:
     def note(self) -> str:
         """What is trained, in one line."""
         kind = f"DDPM predicting {self.target}, weight {self.weighting}, T = {self.T}"
-        kind = "VAE with 2 latents" if self.model == "vae" else kind
+        others = {"vae": "VAE with 2 latents", "ncsn": "NCSN, 20 levels of noise"}
+        kind = others.get(self.model, kind)
         return f"{kind}: {self.steps} steps of {self.batch} points"
 
     def rng(self, stream: int) -> np.random.Generator:

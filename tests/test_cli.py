@@ -157,9 +157,15 @@ def test_progress_is_plain_lines_where_stderr_is_no_terminal():
         (["--save", "."], "is a folder"),
         (["--out", "x.jpg"], "the picture is a .png"),
         (["--lr", "1e30", "--steps", "9", "--quiet"], "try a smaller --lr"),
-        (["--model", "vae", "--T", "5"], "--T has no meaning for a VAE"),
-        (["--model", "vae", "--target", "v"], "--target has no meaning for a VAE"),
-        (["--weight", "snr", "--model", "vae"], "--weight has no meaning for a VAE"),
+        (["--model", "vae", "--T", "5"], "--T has no meaning for --model vae"),
+        (
+            ["--model", "vae", "--target", "v"],
+            "--target has no meaning for --model vae",
+        ),
+        (
+            ["--weight", "snr", "--model", "vae"],
+            "--weight has no meaning for --model vae",
+        ),
         (["--target", "noise"], "invalid choice: 'noise'"),
         (["errata", "two"], "a place is"),
     ],
@@ -285,7 +291,7 @@ def test_a_vae_is_trained_saved_loaded_and_drawn(data, elsewhere, capsys):
     capsys.readouterr()
     for wrong, message in (
         (["--model", "ddpm"], "m.npz was trained with vae"),
-        (["--T", "100"], "--T has no meaning for a VAE"),
+        (["--T", "100"], "--T has no meaning for --model vae"),
     ):
         assert cli.main(["--load", "m.npz", *wrong]) == 2
         assert message in capsys.readouterr().err
@@ -392,3 +398,19 @@ def test_the_average_of_the_parameters_is_what_is_compared(monkeypatch, capsys):
     assert cli.main(arguments) == 2
     assert "disk full" in capsys.readouterr().err
     np.testing.assert_allclose(np.load("p.npy"), want, rtol=1e-14)
+
+
+def test_a_score_network_runs_from_the_command_line(elsewhere, capsys):
+    assert (
+        cli.main(
+            NCSN := ["--model", "ncsn", "--steps", "30", "--samples", "100", "--quiet"]
+        )
+        == 0
+    )
+    text = capsys.readouterr().out
+    assert "NCSN, 20 levels of noise: 30 steps" in text
+    assert "annealed Langevin   learned" in text
+    assert "above its least" in text
+    assert "bound" not in text
+    assert cli.main([*NCSN, "--T", "5"]) == 2
+    assert "--T has no meaning for --model ncsn" in capsys.readouterr().err

@@ -7,7 +7,18 @@ import pytest
 from scipy import stats
 from support import ALPHA
 
-from refdiff import ddpm, losses, metrics, plots, results, schedule, tour, tour_vae
+from refdiff import (
+    ddpm,
+    losses,
+    matching,
+    metrics,
+    plots,
+    results,
+    schedule,
+    tour,
+    tour_ncsn,
+    tour_vae,
+)
 from refdiff.autoencoder import VAE
 from refdiff.data import load_data
 from refdiff.forward import q_sample
@@ -298,3 +309,42 @@ def test_the_pictures_are_handed_what_their_titles_say(monkeypatch, tmp_path):
     np.testing.assert_array_equal(
         clouds[f"learned model: {ratio:.1f} noise floors"], found.runs[0].samples
     )
+
+
+@pytest.mark.law
+def test_a_score_network_learns_and_annealed_langevin_finds_every_mode():
+    """1500 steps on eight Gaussians: a sampler within four floors, all modes filled."""
+    settings = tour.Settings(data="eight-gaussians", model="ncsn", steps=1500)
+    data = load_data(settings.data, settings.rng(0))
+    *_, state = tour_ncsn.training(settings, data)
+    found = tour_ncsn.compare(settings, data, state.ema, 4000)
+    learned, exact = found.runs
+    assert learned.w2 < 4 * found.w2_floor
+    assert exact.w2 < 3 * found.w2_floor
+    weights = metrics.mode_weights(learned.samples, data.exact)
+    assert np.abs(weights - 1 / 8).max() < 0.05
+    zero = np.zeros_like(state.ema)
+    blank = tour_ncsn.compare(settings, data, zero, 500)
+    assert blank.runs[0].w2 > 10 * blank.w2_floor  # a network of zeros: pure noise
+
+
+@pytest.mark.oracle
+def test_the_excess_of_the_score_loss_is_that_of_denoising_score_matching():
+    """Reported excess + least = the loss itself, estimated on other draws."""
+    settings = tour.Settings(data="moons", model="ncsn")
+    data = load_data("moons", settings.rng(0))
+    net = tour_ncsn.network(settings, data)
+    rng = np.random.default_rng(1)
+    params = net.init(rng)
+    params += 0.05 * rng.standard_normal(net.size)
+    model = tour_ncsn.learned_model(settings, data, params)
+    words = tour_ncsn.score_error(settings, data, model).replace(",", "").split()
+    excess, least = float(words[2]), float(words[-1])
+    losses_ = []
+    for i in range(1, len(tour_ncsn.SIGMA) + 1):
+        x0, z = data.draw(4000, rng), rng.standard_normal((4000, 2))
+        at = np.full(4000, i)
+        losses_.append(matching.ncsn_loss(params, net, x0, z, at, tour_ncsn.SIGMA)[0])
+    assert excess + least == pytest.approx(np.mean(losses_), rel=0.05)
+    exact = tour_ncsn.score_error(settings, data, data.exact.model)
+    assert float(exact.replace(",", "").split()[2]) < 1e-4
