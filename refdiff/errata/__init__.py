@@ -10,9 +10,10 @@ import textwrap
 
 from refdiff.errata.chapter_1 import CHAPTER_1
 from refdiff.errata.chapter_2 import CHAPTER_2
+from refdiff.errata.chapter_3 import CHAPTER_3
 from refdiff.errata.record import Erratum
 
-ERRATA = (*CHAPTER_1, *CHAPTER_2)
+ERRATA = (*CHAPTER_1, *CHAPTER_2, *CHAPTER_3)
 KINDS = {"theorem": "thm", "example": "ex", "figure": "fig"}
 KINDS |= {"equation": "(", "eq": "(", "eqn": "("}
 
