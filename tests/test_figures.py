@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refdiff import tour, vae
+from refdiff import matching, tour, toys, vae
 from refdiff.data import load_data
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
@@ -188,6 +188,135 @@ def test_figure_2_18_both_samplers_gain_one_order_and_ddim_is_nearer(tmp_path):
     assert floor * np.sqrt(5_000) == pytest.approx(
         0.8276, rel=0.01
     )  # Kolmogorov's median
+
+
+def test_figure_3_02_ascent_stops_at_a_mode_and_langevin_does_not(tmp_path):
+    paths = figure("fig_3_02")(tmp_path / "x.png")
+    (x, p), (walk, _) = paths["gradient ascent"], paths["Langevin"]
+    law = toys.example_3_2()
+    assert x[0] == walk[0] == 0
+    assert (np.diff(p)[:50] > 0).all()
+    assert x[-1] == pytest.approx(2, abs=1e-6)
+    assert np.allclose(p, np.exp(law.logpdf(x[:, None])))
+    assert 0.4 < walk[50:].std() < 0.65
+    assert walk.min() > -0.82  # one hump of the two
+
+
+def test_figure_3_03_trajectories_end_on_the_side_where_they_began(tmp_path):
+    paths, left = figure("fig_3_03")(tmp_path / "x.png", n=30, T=300)
+    valley = -0.8207
+    score = toys.example_3_2().score(np.array([[valley - 1e-3], [valley + 1e-3]]))
+    assert score[0] < 0 < score[1]
+    assert (left == (paths[-1] < valley)).all()
+    assert (left == (paths[0] < valley)).mean() > 0.9
+    assert ((paths[100:] < valley) == left).all()  # whoever crosses does so at once
+    assert left.mean() < 0.4
+
+
+@pytest.mark.law
+def test_figure_3_04_is_not_yet_the_mixture_at_100_steps(tmp_path):
+    n = 4000
+    particles, left = figure("fig_3_04")(tmp_path / "x.png", n=n)
+    assert [*left] == [0, 5, 20, 100]
+    weight, std = left[100]
+    assert weight == pytest.approx(0.3593, abs=5 * 0.48 / np.sqrt(n))
+    assert 0.3 < std < 0.36  # 0.2 in the mixture
+    assert np.abs(particles[0]).max() <= 3
+
+
+def test_figure_3_05_score_is_the_slope_of_the_log_density(tmp_path):
+    curves = figure("fig_3_05")(tmp_path / "x.png")
+    for x, p, s in curves.values():
+        slope = np.gradient(np.log(p), x)[1:-1]
+        assert np.abs(slope - s[1:-1]).max() < 1e-3 * np.abs(s).max()
+        assert p.sum() * (x[1] - x[0]) == pytest.approx(1, abs=1e-3)
+    (x, _, line), (_, _, mixed) = curves.values()
+    assert np.allclose(line, 1 - x)
+    assert (np.diff(mixed > 0) != 0).sum() == 3
+
+
+def test_figure_3_06_paths_part_to_both_modes(tmp_path):
+    law, paths = figure("fig_3_06")(tmp_path / "x.png")
+    assert paths.shape == (201, 2, 2)
+    assert law.responsibilities(paths[-1]).argmax(axis=1).tolist() == [0, 1]
+    assert (law.logpdf(paths[-1]) > law.logpdf(paths[0])).all()
+
+
+def test_figure_3_07_kernels_add_up_and_the_wide_one_flattens(tmp_path):
+    x, (each, whole), kde, truth = figure("fig_3_07")(tmp_path / "x.png", n=300)
+    assert np.allclose(each.sum(axis=0), whole, rtol=1e-12)
+    step = x[1] - x[0]
+    for q in (whole, truth, *kde.values()):
+        assert q.sum() * step == pytest.approx(1, abs=1e-3)
+    fine, coarse = kde.values()
+    assert coarse.max() < 0.6 * truth.max() < fine.max()
+    bends = [np.abs(np.diff(q[x > 0], 2)).sum() for q in (fine, coarse, truth)]
+    assert bends[0] > 2 * bends[2] > bends[1]
+
+
+@pytest.mark.law
+def test_figure_3_09_bias_is_the_exact_one_and_metropolis_removes_it(tmp_path):
+    n = 4000
+    table, grown = figure("fig_3_09")(tmp_path / "x.png", n=n)
+    for tau, (exact, plain, fair) in table.items():
+        assert exact == pytest.approx(1 / (1 - tau / 2))
+        assert plain == pytest.approx(exact, rel=5 * np.sqrt(2 / n))
+        assert fair == pytest.approx(1, rel=5 * np.sqrt(2 / n))
+    assert grown[0.5][-1] == pytest.approx(1 / 0.75)
+    assert np.allclose(np.diff(grown[2.0]), 4)  # x <- -x + 2z
+    assert grown[2.05][-1] > 1e5
+
+
+@pytest.mark.law
+def test_figure_3_10_only_the_largest_noise_forgets_the_start(tmp_path):
+    n = 300
+    t, left = figure("fig_3_10")(tmp_path / "x.png", n=n, steps=50)
+    plain, small, large = (w[:, -1] for w in left.values())
+    assert plain == pytest.approx([1, 0], abs=1e-3)
+    error = 5 * np.sqrt(0.24 / n)
+    assert large == pytest.approx([0.4, 0.4], abs=error)
+    assert small[0] - small[1] > 0.05
+    for w in left.values():
+        assert w[:, 0] == pytest.approx([1, 0], abs=1e-6)
+        assert w.shape == (2, len(t))
+
+
+def test_figure_3_11_error_is_least_where_the_data_are(tmp_path):
+    p, error = figure("fig_3_11")(tmp_path / "x.png", steps=300, m=40)
+    inside, outside = error[p > 0.1], error[p < 1e-4]
+    assert np.median(outside) > 4 * np.median(inside)
+    assert p.sum() * (6 / 39) ** 2 == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.identity
+def test_figure_3_12_three_losses_differ_by_the_constants_of_the_theorems(tmp_path):
+    s, loss = figure("fig_3_12")(tmp_path / "x.png", steps=300, s=(-0.5, 1.5, 9))
+    clean = toys.blobs([0.5, 0.5], [[-1.0], [1.0]], 0.6)
+    noisy, x = clean.noised(1.0, 0.5), np.linspace(-10, 10, 4001)[:, None]
+    w = np.exp(noisy.logpdf(x)) * (x[1] - x[0])
+    C = w @ matching.least_dsm(clean, x, 0.5)
+    assert np.allclose(loss["DSM"] - loss["ESM"], C, rtol=1e-10)
+    half_fisher = w @ noisy.score(x)[:, 0] ** 2 / 2
+    assert np.allclose(loss["ESM"] - loss["ISM"], half_fisher, rtol=1e-10)
+    assert s[loss["DSM"].argmin()] < 0.3
+    assert s[loss["clean ESM"].argmin()] > 0.7
+
+
+@pytest.mark.identity
+def test_figure_3_13_dsm_is_esm_for_every_noise(tmp_path):
+    x, curves, losses = figure("fig_3_13")(tmp_path / "x.png", m=4)
+    information = {"normal": 1, "Laplace": 2, "Student t, nu = 3": 2}  # at variance 1
+    for name, (dsm, esm) in losses.items():
+        assert np.ptp(dsm - esm) < 1e-10
+        assert np.ptp(dsm) > 1
+        p, s = curves[name]
+        value, at = p * s**2, np.searchsorted(x, [-1.60001, -1.00001, 0.19999, 1.49999])
+        value[at] = (value[at - 1] + value[at + 1]) / 2  # there Laplace's score jumps
+        square = value.sum() * (x[1] - x[0])
+        C = (information[name] / 0.4**2 - square) / 2
+        assert (dsm - esm)[0] == pytest.approx(C, rel=5e-3)
+    tail = {name: s[0] for name, (_, s) in curves.items()}
+    assert tail["normal"] > tail["Laplace"] > tail["Student t, nu = 3"] > 0
 
 
 @pytest.mark.law
