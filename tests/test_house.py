@@ -16,8 +16,8 @@ PACKAGE = ROOT / "refdiff"
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
-probe codes vae estimators autoencoder forward ddpm losses elbo ddim score langevin solvers sde brownian master fokker_planck
-metrics plots errata oracle cite data results tour tour_vae cli __main__
+probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin solvers sde brownian master fokker_planck
+metrics plots errata oracle cite data results tour tour_vae tour_ncsn cli __main__
 """
 ORDER = HOUSE.split()
 FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
@@ -145,6 +145,7 @@ def test_a_place_is_found_however_it_is_written():
         cite.find("two")
 
 
+HALVES = ("training", "inference")
 WHOLE = {  # chapter: (definitions, theorems, examples, equations, figures, boxes)
     1: (4, 4, 8, 35, (), ("1.3 inference",)),
     2: (
@@ -153,12 +154,9 @@ WHOLE = {  # chapter: (definitions, theorems, examples, equations, figures, boxe
         2,
         60,
         (5, 7, 10, 11),
-        tuple(
-            f"2.{section} {half}"
-            for section in (4, 5)
-            for half in ("training", "inference")
-        ),
+        tuple(f"2.{k} {h}" for k in (4, 5) for h in HALVES),
     ),
+    3: (1, 4, 5, 13, (2, 3, 4, 5, 6, 7), tuple(f"3.3 {half}" for half in HALVES)),
 }
 
 
