@@ -54,9 +54,11 @@ def student(nu: float) -> Kernel:
     positive(nu=nu)
     if nu <= 2:
         raise ValueError(f"nu must be above 2; got {nu}")
-    from math import lgamma, log, pi
+    from scipy.special import (
+        betaln,  # it holds for large nu, unlike lgamma's difference
+    )
 
-    top = lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * log(nu * pi)
+    top = -0.5 * np.log(nu) - betaln(nu / 2, 0.5)
     return Kernel(
         f"Student t, nu = {nu:g}",
         lambda u: top - (nu + 1) / 2 * np.log1p(u**2 / nu),
@@ -90,6 +92,11 @@ def smoothed(
     Test: test_matching.py::test_the_smoothed_score_is_the_gradient
     """
     (x, points), (sigma,) = vectors(x=x, points=points), above_zero(sigma=sigma)
+    if sigma.ndim or points.ndim != 2 or not len(points):
+        raise ValueError(
+            f"points must be (M, d) and sigma a number; got shapes {points.shape} "
+            f"and {sigma.shape}"
+        )
     u = (x[..., None, :] - points) / sigma
     log_each = (kernel.logpdf(u) - np.log(sigma)).sum(axis=-1)
     top = log_each.max(axis=-1, keepdims=True)

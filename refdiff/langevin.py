@@ -69,13 +69,13 @@ def sgld_step(
     theta + eps/2 (prior_grad + (N/n) sum_i grads[i]) + sqrt(eps) z
     theta, prior_grad (..., d), grads (n, ..., d): of log p(y_i | theta) for a minibatch
     of n out of N, z (..., d) standard normal  ->  (..., d)
-    Source: Welling11 (4); Chan v3 Box 3.1 training. Departs: its noise has variance 1
+    Source: Welling11 (4); Chan v3 3.1 in its remark. Departs: its noise has variance 1
     where eps belongs.
     Test: test_langevin.py::test_sgld_reaches_the_posterior_as_the_step_vanishes
     """
     theta, prior_grad, z = vectors(theta=theta, prior_grad=prior_grad, z=z)
     (grads,), eps = finite(grads=grads), _at_least_0(eps=eps)
-    if not len(grads) or grads.shape[1:] != theta.shape or N < len(grads):
+    if not len(grads) or grads.shape[1:] != theta.shape or index(N) < len(grads):
         raise ValueError(
             f"grads must be (n, *{theta.shape}) with 1 <= n <= N = {N}; "
             f"got shape {grads.shape}"
@@ -140,7 +140,7 @@ def ladder(sigma_1: float, sigma_L: float, L: int) -> Array:
 
     sigma_1 (sigma_L / sigma_1)^((i-1)/(L-1))
     0 < sigma_1 < sigma_L, L > 1; or one level, sigma_1 = sigma_L  ->  (L,)
-    Source: Chan v3 (3.13) for the constant ratio; SongE19 3.2
+    Source: Chan v3 (3.13) for the constant ratio; SongE19 4.1
     Test: test_langevin.py::test_the_ladder_has_one_ratio
     """
     positive(sigma_1=sigma_1, sigma_L=sigma_L)
@@ -229,11 +229,18 @@ def mala_step(
     Test: test_langevin.py::test_metropolis_adjustment_keeps_the_law
     """
     positive(tau=tau)
-    if np.shape(u) != (len(x),):
-        raise ValueError(f"u must be ({len(x)},); got shape {np.shape(u)}")
+    (x, z), (u,) = vectors(x=x, z=z), finite(u=u)
+    if x.ndim != 2 or z.shape != x.shape or u.shape != (len(x),):
+        shapes = f"{x.shape}, {z.shape} and {u.shape}"
+        raise ValueError(f"x and z must be (n, d), u (n,); got {shapes}")
+    if not ((u > 0) & (u < 1)).all():
+        raise ValueError("u must be between 0 and 1")
     proposal = langevin_step(x, score(x), tau, z)
     back = (x - proposal - tau * score(proposal)) / np.sqrt(2 * tau)
-    log_ratio = logpdf(proposal) - logpdf(x) + ((z**2).sum(-1) - (back**2).sum(-1)) / 2
+    rise = logpdf(proposal) - logpdf(x)
+    if np.shape(rise) != (len(x),):
+        raise ValueError(f"logpdf must return ({len(x)},); got shape {np.shape(rise)}")
+    log_ratio = rise + ((z**2).sum(-1) - (back**2).sum(-1)) / 2
     accepted = np.log(u) < log_ratio
     return np.where(accepted[:, None], proposal, x), accepted
 
@@ -258,6 +265,6 @@ def mala(
 
 def _mala(x, logpdf, score, tau, rng):
     while True:
-        z, u = rng.standard_normal(x.shape), 1 - rng.random(len(x))
+        z, u = rng.standard_normal(x.shape), rng.uniform(1e-300, 1, len(x))
         x, accepted = mala_step(x, logpdf, score, tau, z, u)
         yield x, accepted

@@ -91,7 +91,7 @@ def ssm_loss(
     mean is the same where E[v v^T] = I. For directions of random signs it has less
     variance wherever d > 1; for Gaussian ones from d = 3 on, at a score of N(0, I).
     x, v (n, d)  ->  loss, gradient (size,)
-    Source: SongG19 (7), (8)
+    Source: SongG19 for both forms
     Test: test_matching.py::test_every_loss_has_its_gradient
     """
     (x, v), w = _batch(x=x, v=v), _weights(x, w)

@@ -77,7 +77,9 @@ def field(
     plane(ax, box)
 
 
-def paths(ax: Axes, path: Array, box: float, title: str, color: str) -> None:
+def paths(
+    ax: Axes, path: Array, box: float, title: str, color: str, first: str = "$x_T$"
+) -> None:
     """Draw the ways of particles through the reverse chain, path (steps + 1, n, d)."""
     ax.set_title(title, fontsize=10)
     if path.shape[2] == 1:
@@ -90,7 +92,7 @@ def paths(ax: Axes, path: Array, box: float, title: str, color: str) -> None:
         return
     few = path[:, :6]  # more would hide one another
     ax.plot(few[:, :, 0], few[:, :, 1], lw=0.9, alpha=0.7)
-    ax.plot(*few[0].T, ".", ms=7, color="black", label="$x_T$")
+    ax.plot(*few[0].T, ".", ms=7, color="black", label=first)
     ax.plot(*few[-1].T, ".", ms=9, color=color, label="$x_0$")
     ax.legend(fontsize=8, frameon=False, loc="upper right")
     plane(ax, box)

@@ -69,6 +69,8 @@ def stein_term(score: Array, f: Array, div_f: Array) -> Array:
     Test: test_score.py::test_steins_identity
     """
     (score, f), (div_f,) = vectors(score=score, f=f), finite(div_f=div_f)
+    if div_f.ndim and div_f.shape != np.broadcast_shapes(score.shape, f.shape)[:-1]:
+        raise ValueError(f"div_f must be one a row; got shape {div_f.shape}")
     return (score * f).sum(axis=-1) + div_f
 
 
@@ -94,6 +96,8 @@ def posterior_cov(jacobian: Array, sigma: float) -> Array:
     Test: test_score.py::test_tweedie_gives_the_posterior_mean_and_covariance
     """
     jacobian, sigma = finite(jacobian=jacobian, sigma=sigma)
+    if sigma.ndim:
+        raise ValueError(f"sigma must be a number; got shape {sigma.shape}")
     return sigma**2 * (np.eye(jacobian.shape[-1]) + sigma**2 * jacobian)
 
 
@@ -122,5 +126,6 @@ def dsm_constant(cov: Array, sigma: float) -> float:
     Test: test_matching.py::test_dsm_minus_esm_is_constant
     """
     (cov,), (sigma,) = finite(cov=cov), above_zero(sigma=sigma)
+    gaussian.symmetric_root(cov)  # refuses what is no covariance
     value = np.linalg.eigvalsh(cov)
     return float(0.5 * (value / (sigma**2 * (value + sigma**2))).sum())

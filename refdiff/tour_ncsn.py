@@ -1,8 +1,8 @@
 """The tour of a noise-conditional score network, sampled by annealed Langevin dynamics.
 
-It has the functions of `tour` that the command line asks for. The largest noise exceeds
-the distance between any two points of the data, so that every mode is found; the least
-is below the width of the narrowest.
+It has the functions of `tour` that the command line asks for. The largest noise is about
+the distance between the farthest points of a toy, so that every mode is found; the least
+is below the width of the narrowest. Points of your own may lie farther apart.
 """
 
 import time
@@ -118,7 +118,8 @@ def picture(
         at = data.exact.noised(1.0, level.noise)
         plots.field(ax, lambda x, at=level: model(x, at), at, BOX, title, plots.LEARNED)
     late = learned.path[len(learned.path) // 2 :]  # before, the noise exceeds the panel
-    plots.paths(axes[1, 0], late, BOX, "the second half of paths", plots.LEARNED)
+    title = "the second half of paths"
+    plots.paths(axes[1, 0], late, BOX, title, plots.LEARNED, "half way")
     for ax, run, color in (
         (axes[1, 1], learned, plots.LEARNED),
         (axes[1, 2], exact, plots.EXACT),

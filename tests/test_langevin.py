@@ -793,7 +793,7 @@ def test_steps_and_shapes_of_none_are_refused():
         langevin_law(x[0], -np.eye(1), x[0], np.eye(1), 1.0)
     with pytest.raises(ValueError, match="means must be"):
         langevin_law(np.ones(2), np.eye(2), x[0], np.eye(1), 1.0)
-    with pytest.raises(ValueError, match=r"u must be \(2,\)"):
+    with pytest.raises(ValueError, match=r"x and z must be"):
         mala_step(x, MODES.logpdf, MODES.score, 0.1, z, np.full((2, 1), 0.5))
     with pytest.raises(TypeError, match="Generator"):
         mala(x, MODES.logpdf, MODES.score, 0.1, 0)
@@ -804,3 +804,16 @@ def test_the_stationary_law_holds_at_any_scale():
     for scale in (1e-200, 1e-8, 1.0, 1e200):
         got = stationary_cov(np.array([[scale]]), scale / 2)[0, 0]
         assert got == pytest.approx(scale / 0.75, rel=1e-14)
+
+
+def test_an_adjusted_step_refuses_what_would_broadcast():
+    x, u = np.zeros((2, 1)), np.full(2, 0.5)
+    with pytest.raises(ValueError, match=r"x and z must be \(n, d\), u \(n,\)"):
+        mala_step(x[0], MODES.logpdf, MODES.score, 0.1, x[0], u)
+    with pytest.raises(ValueError, match=r"x and z must be \(n, d\), u \(n,\)"):
+        mala_step(x, MODES.logpdf, MODES.score, 0.1, x[:1], u)
+    with pytest.raises(ValueError, match=r"logpdf must return \(2,\)"):
+        mala_step(x, lambda x: -(x**2), MODES.score, 0.1, x, u)
+    for bad in (0.0, 1.0, -1.0, 2.0):
+        with pytest.raises(ValueError, match="u must be between 0 and 1"):
+            mala_step(x, MODES.logpdf, MODES.score, 0.1, x, np.array([0.5, bad]))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from support import assert_accurate, check_grad, covariances, ks_passes, mixtures
 
+from refdiff import score
 from refdiff.langevin import annealed_chain, ladder, langevin_chain, stationary_cov
 from refdiff.mixture import Mixture, from_points
 from refdiff.score import (
@@ -375,3 +376,16 @@ def test_a_mean_or_covariance_of_another_dimension_is_refused():
         for x, mean in ((one, np.zeros(2)), (two, np.zeros(1)), (one, np.zeros(1))):
             with pytest.raises(ValueError):
                 function(x, mean, cov)
+
+
+def test_shapes_that_would_broadcast_into_something_else_are_refused():
+    x = np.zeros((3, 2))
+    with pytest.raises(ValueError, match="div_f must be one a row"):
+        score.stein_term(x, x, np.zeros((3, 1)))
+    with pytest.raises(ValueError, match="sigma must be a number"):
+        score.posterior_cov(np.zeros((2, 2, 2)), np.ones((2, 1)))
+    for bad in (-np.eye(2), np.eye(2) + np.eye(2, k=1)):
+        with pytest.raises(ValueError, match="cov must be"):
+            score.dsm_constant(bad, 1.0)
+    with pytest.raises(ValueError, match=r"cov must be \(d, d\)"):
+        score.gaussian_score(x, x[0], np.eye(3))

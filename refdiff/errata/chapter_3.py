@@ -104,7 +104,10 @@ CHAPTER_3 = (
         "J_DSM = E ||s - grad q(x | x')||^2 / 2 in the proof",
         "J_DSM = E ||s - grad log q(x | x')||^2 / 2",
         "The logarithm is lost in the first line of the last display; (3.10) and the "
-        "next line have it. In (3.11) the expectation is over z as well.",
+        "next line have it. In (3.11) the expectation is over z as well. The J_ESM of the "
+        "proof is that of the smoothed q: with p itself, as in (3.6), the identity fails "
+        "and the minimum lies elsewhere. And what s predicts is minus the noise, -z / "
+        "sigma.",
         _theorem_3_4,
     ),
     Erratum(
