@@ -806,7 +806,7 @@ def test_arrays_of_no_batch_and_levels_of_none_are_refused():
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("nu", [3.0, 1e3, 1e8, 1e12, 1e16, 1e100])
+@pytest.mark.parametrize("nu", [2.5, 3.0, 39.0, 41.0, 1e3, 1e8, 1e16, 1e30])
 def test_the_student_density_holds_for_any_nu(nu):
     """At u = 0 against 60 digits: lgamma's difference lost 18 nats at nu = 1e16."""
     with mp.workdps(60 + 2 * int(np.log10(nu))):
