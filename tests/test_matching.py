@@ -824,3 +824,15 @@ def test_a_smoothed_set_needs_points_and_one_sigma():
             smoothed(x, points, sigma, NORMAL)
     with pytest.raises(ValueError, match="last axis"):
         smoothed(x, np.zeros((4, 1)), 1.0, NORMAL)
+
+
+def test_denoising_tells_the_network_its_level():
+    """The loss at a label t is the explicit one there, at the noised points."""
+    net = MLP(2, 1.0, (4,), 2)
+    rng = np.random.default_rng(0)
+    params, x, z = rng.standard_normal(net.size), *rng.standard_normal((2, 3, 2))
+    got, _ = dsm_loss(params, net, x, z, 0.5, t=0.7)
+    assert got == pytest.approx(esm_loss(params, net, x + 0.5 * z, -2 * z, t=0.7)[0])
+    assert got != pytest.approx(dsm_loss(params, net, x, z, 0.5)[0], rel=1e-3)
+    with pytest.raises(ValueError, match="cov must be finite"):
+        dsm_constant(np.full((2, 2), np.nan), 1.0)

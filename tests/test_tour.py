@@ -348,3 +348,23 @@ def test_the_excess_of_the_score_loss_is_that_of_denoising_score_matching():
     assert excess + least == pytest.approx(np.mean(losses_), rel=0.05)
     exact = tour_ncsn.score_error(settings, data, data.exact.model)
     assert float(exact.replace(",", "").split()[2]) < 1e-4
+
+
+def test_every_level_is_trained_and_sampling_begins_at_the_largest(monkeypatch):
+    """Levels 1..20 reach the loss; the exact run has the exact score, from sigma = 5."""
+    seen, plain = set(), matching.ncsn_loss
+
+    def spy(params, net, x0, z, i, sigma):
+        seen.update(i.tolist())
+        return plain(params, net, x0, z, i, sigma)
+
+    monkeypatch.setattr(matching, "ncsn_loss", spy)
+    settings = tour.Settings(model="ncsn", steps=5)
+    data = load_data("moons", settings.rng(0))
+    *_, state = tour_ncsn.training(settings, data)
+    assert seen == set(range(1, 21))
+    assert pytest.approx(0.4 * tour_ncsn.SIGMA[0] ** 2) == tour_ncsn.EPS
+    found = tour_ncsn.compare(settings, data, state.ema, 500)
+    learned, exact = found.runs
+    assert learned.path[0].std() == pytest.approx(5, rel=0.3)
+    assert exact.w2 < 4 * found.w2_floor < learned.w2
