@@ -154,7 +154,7 @@ def loss(
 
     loss = (1/n) sum_n w(t) ||y_hat(x_t, t) - y||^2,  x_t = signal x0 + noise eps
     params (size,), x0 and eps (n, d), t (n,) in 1..T  ->  loss, gradient (size,)
-    ValueError if t is outside 1..T, the batch is empty or a weight is not finite.
+    ValueError if t is outside 1..T, shapes differ, the batch is empty or a weight not finite.
     Source: Chan v3 Box 2.4 training, Box 2.5 training, (2.47); Ho20 (14). Departs: section
     2.5 minimises the bound, where it means its negative.
     Test: test_losses.py::test_loss_gradient

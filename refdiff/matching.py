@@ -28,7 +28,7 @@ def _batch(**arrays):
 
 
 def _weights(x, w):
-    """W as an array (n,), 1/n each if there is none."""
+    """The weights w as an array (n,), 1/n each if there are none."""
     if not len(x):
         raise ValueError("x must hold at least one point")
     if w is None:
@@ -175,6 +175,6 @@ def least_dsm(law: Mixture, x: Array, sigma: float) -> Array:
     Source: Vincent11 (11); Efron11 (2.8)
     Test: test_matching.py::test_the_least_dsm_is_reached_by_the_score
     """
-    positive_sigma = above_zero(sigma=sigma)[0]
-    cov = law.denoise_cov(x, 1.0, float(positive_sigma))
-    return 0.5 * np.trace(cov, axis1=-2, axis2=-1) / positive_sigma**4
+    (sigma,) = above_zero(sigma=sigma)
+    cov = law.denoise_cov(x, 1.0, float(sigma))
+    return 0.5 * np.trace(cov, axis1=-2, axis2=-1) / sigma**4
