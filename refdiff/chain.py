@@ -62,6 +62,22 @@ class Chain:
         """
         return Level(float(self.signal[k]), float(self.noise[k]), float(self.t[k]))
 
+    def then(self, other: "Chain") -> "Chain":
+        """Return the chain that runs this one and then the other, whose memory is empty.
+
+        Source: definition
+        Test: test_chain.py::test_a_chain_may_go_on_with_another
+        """
+        R = max(self.A.shape[1], other.A.shape[1])
+        parts = []
+        for part in (self, other):
+            wide = R - part.A.shape[1]
+            A = np.pad(part.A, ((0, 0), (0, wide), (0, wide)))
+            b, c = (np.pad(column, ((0, 0), (0, wide))) for column in (part.b, part.c))
+            parts.append([A, b, c, part.signal, part.noise, part.t, part.ends])
+        parts[1][0][0, :, 1:] = 0  # what the first left in its registers is not read
+        return Chain(*(np.concatenate(pair) for pair in zip(*parts, strict=True)))
+
     def run(
         self,
         x: Array,

@@ -17,6 +17,7 @@ KEYS = {
     "Chan v3": "S. H. Chan, Tutorial on Diffusion Models for Imaging and Vision, "
     "arXiv 2403.18103v3, 2025",
     "Chan v1": "the same, version 1 of March 2024: for what version 3 left out",
+    "Anderson82": "B. D. O. Anderson, Reverse-Time Diffusion Equation Models, 1982",
     "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
     "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
     "Barycenters of Measures, 2015",
@@ -26,20 +27,31 @@ KEYS = {
     "Hang23": "Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo, Efficient Diffusion Training via "
     "Min-SNR Weighting Strategy, 2023",
     "Ho20": "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020",
+    "Hutchinson89": "M. F. Hutchinson, A Stochastic Estimator of the Trace of the Influence "
+    "Matrix for Laplacian Smoothing Splines, 1989",
     "Hyvarinen05": "A. Hyvarinen, Estimation of Non-Normalized Statistical Models by "
     "Score Matching, 2005",
+    "Karras22": "Karras, Aittala, Aila, Laine, Elucidating the Design Space of "
+    "Diffusion-Based Generative Models, 2022",
     "Kingma14": "Kingma, Welling, Auto-Encoding Variational Bayes, 2014",
     "Kingma15": "Kingma, Ba, Adam: A Method for Stochastic Optimization, 2015",
     "Kingma21": "Kingma, Salimans, Poole, Ho, Variational Diffusion Models, 2021",
+    "Kloeden92": "Kloeden, Platen, Numerical Solution of Stochastic Differential "
+    "Equations, 1992",
     "Lin24": "Lin, Liu, Li, Yang, Common Diffusion Noise Schedules and Sample Steps "
     "are Flawed, 2024",
     "Loshchilov17": "Loshchilov, Hutter, SGDR: Stochastic Gradient Descent with Warm "
     "Restarts, 2017",
+    "Lu22": "Lu, Zhou, Bao, Chen, Li, Zhu, DPM-Solver: A Fast ODE Solver for Diffusion "
+    "Probabilistic Model Sampling in Around 10 Steps, 2022",
+    "Lu23": "the same, DPM-Solver++: Fast Solver for Guided Sampling of Diffusion "
+    "Probabilistic Models, 2023",
     "Lucas19": "Lucas, Tucker, Grosse, Norouzi, Don't Blame the ELBO! A Linear VAE "
     "Perspective on Posterior Collapse, 2019",
     "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "
     "2021",
     "Pearlmutter94": "B. A. Pearlmutter, Fast Exact Multiplication by the Hessian, 1994",
+    "Risken89": "H. Risken, The Fokker-Planck Equation, second edition, 1989",
     "Roberts96": "Roberts, Tweedie, Exponential convergence of Langevin distributions and "
     "their discrete approximations, 1996",
     "Salimans22": "Salimans, Ho, Progressive Distillation for Fast Sampling of "
@@ -53,14 +65,22 @@ KEYS = {
     "SongG19": "Song, Garg, Shi, Ermon, Sliced Score Matching: A Scalable Approach to "
     "Density and Score Estimation, 2019",
     "SongJ21": "J. Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021",
+    "SongY21": "Y. Song, Durkan, Murray, Ermon, Maximum Likelihood Training of "
+    "Score-Based Diffusion Models, 2021",
     "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
     "distances, 2013",
+    "Theis16": "Theis, van den Oord, Bethge, A Note on the Evaluation of Generative "
+    "Models, 2016",
     "Tipping99": "Tipping, Bishop, Probabilistic Principal Component Analysis, 1999",
+    "VanLoan78": "C. F. Van Loan, Computing Integrals Involving the Matrix Exponential, "
+    "1978",
     "Vaswani17": "Vaswani et al., Attention Is All You Need, 2017",
     "Vincent11": "P. Vincent, A Connection Between Score Matching and Denoising "
     "Autoencoders, 2011",
     "Welling11": "Welling, Teh, Bayesian Learning via Stochastic Gradient Langevin "
     "Dynamics, 2011",
+    "Zhang23": "Zhang, Chen, Fast Sampling of Diffusion Models with Exponential "
+    "Integrator, 2023",
 }
 
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*"
@@ -71,7 +91,7 @@ LOCATOR = (
 ITEM = re.compile(
     rf"({'|'.join(KEYS)}) (?:{LOCATOR}(?:(?:,| and) {LOCATOR})*(?: .*)?|for .+)"
 )
-NAMED = re.compile(r"\b(?:Thm|Def|Ex|Fig|Algorithm) \d+\.\d+|\bBox \d+\.\d+ \w+")
+NAMED = re.compile(r"\b(?:Thm|Def|Ex|Fig) \d+\.\d+|\bBox \d+\.\d+ \w+")
 OLD = re.compile(r"Chan (v1 \d+\.\d+)")
 EQUATION = re.compile(r"\((\d+)\.(\d+)\)(?:-\((\d+)\.(\d+)\))?")
 
@@ -167,11 +187,13 @@ def find(place: str) -> list[Entry]:
 
     A bare number finds equations, theorems, definitions, examples and figures alike, a
     number in brackets equations alone; "Box 2.4" finds the boxed algorithms of section
-    2.4, training and inference, and "v1 2.9" a section that version 1 alone has. What
-    is nearest to the place comes first.
+    2.4, training and inference ("Algorithm 1" is that of 4.4), and "v1 2.9" a section
+    that version 1 alone has. What is nearest to the place comes first.
     ValueError if place is none of these.
     """
     named = {"theorem": "Thm", "definition": "Def", "example": "Ex", "figure": "Fig"}
+    if place.strip().lower() == "algorithm 1":
+        place = "Box 4.4 inference"
     match = re.fullmatch(r"(v1|[A-Za-z]*)\.? ?(\(?\d+\.\d+\)?)( \w+)?", place.strip())
     if not match:
         raise ValueError(f"a place is a number such as 2.25 or Thm 2.5; got {place!r}")

@@ -112,7 +112,7 @@ def q_chain(sched: Schedule) -> Chain:
     """Return the forward process as a Chain that asks no model, from t = 1 to T.
 
     x_t = sqrt(alpha[t]) x_{t-1} + sqrt(1-alpha[t]) z
-    Source: Chan v3 (2.7), Fig 2.7
+    Source: Chan v3 (2.7), Fig 2.7, (4.13), Ex 4.6, Fig 4.5
     Test: test_ddpm.py::test_q_marginal_is_t_fold_q_step
     """
 

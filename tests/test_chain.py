@@ -13,6 +13,7 @@ from refdiff.ddpm import ddpm_chain
 from refdiff.mixture import Mixture
 from refdiff.probe import tabulate
 from refdiff.schedule import Level
+from refdiff.toys import example_2_1
 
 SCHED = schedule.linear(20, 0.02, 0.3)
 DATA = Mixture(
@@ -407,3 +408,28 @@ def test_two_chains_are_compared_as_tables():
     np.testing.assert_allclose(theirs.A, ours.A, atol=1e-12)
     np.testing.assert_allclose(theirs.b, ours.b, atol=1e-12)
     np.testing.assert_allclose(theirs.c, ours.c, atol=1e-12)
+
+
+@pytest.mark.identity
+def test_a_chain_may_go_on_with_another():
+    """First one, then the other from where it ended, with memory of its own: the same."""
+    rng, law = np.random.default_rng(0), example_2_1()
+    level = Level(0.8, 0.6, 3.0)
+
+    def once(x, z, model):
+        return x + 0.1 * model(x, level) + 0.2 * z
+
+    def twice(x, z, model, last):
+        new = model(x, level)
+        return x + 0.3 * new + 0.1 * last, new
+
+    one, two = tabulate([once] * 3), tabulate([twice] * 3, history=1)
+    x, z = rng.standard_normal((5, 1)), rng.standard_normal((6, 5, 1))
+    for first, second in ((one, two), (two, one), (two, two)):
+        *_, middle = first.run(x, law.model, z=z[:3])
+        *_, end = second.run(middle, law.model, z=z[3:])
+        both = first.then(second)
+        *_, got = both.run(x, law.model, z=z)
+        np.testing.assert_allclose(got, end, rtol=1e-14)
+        assert both.steps == 6
+        assert both.evaluations == first.evaluations + second.evaluations

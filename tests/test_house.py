@@ -16,8 +16,9 @@ PACKAGE = ROOT / "refdiff"
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
-probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin solvers sde brownian master fokker_planck
-metrics plots errata oracle cite data results tour tour_vae tour_ncsn cli __main__
+probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers sde reversal
+ornstein exponential edm predictors samplers likelihood brownian master fokker_planck
+metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
 """
 ORDER = HOUSE.split()
 FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
@@ -157,6 +158,7 @@ WHOLE = {  # chapter: (definitions, theorems, examples, equations, figures, boxe
         tuple(f"2.{k} {h}" for k in (4, 5) for h in HALVES),
     ),
     3: (1, 4, 5, 13, (2, 3, 4, 5, 6, 7), tuple(f"3.3 {half}" for half in HALVES)),
+    4: (2, 4, 8, 24, (1, 2, 3, 4, 5, 6), ("4.4 inference",)),
 }
 
 
@@ -180,6 +182,9 @@ def test_no_place_of_a_chapter_is_missing_from_the_index(chapter):
 def test_boxes_and_version_1_are_found():
     assert {e.name for e in cite.find("Box 2.5 inference")} == {"ddpm_step"}
     assert {"loss", "ddpm_step"} == {e.name for e in cite.find("box 2.5")}
+    of_4_4 = [e.name for e in cite.find("Algorithm 1")]
+    assert of_4_4 == [e.name for e in cite.find("Box 4.4")]
+    assert set(of_4_4) == {"vp_predictor", "pc_chain"}
     assert {"indi_mix", "indi_step", "indi_chain"} == {
         e.name for e in cite.find("v1 2.9")
     }
