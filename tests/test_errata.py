@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from refdiff import errata, gaussian, vae
+from refdiff import errata, gaussian, ode, predictors, schedule, toys, vae
 
 PLACES = [erratum.place for erratum in errata.ERRATA]
 
@@ -49,12 +49,14 @@ def test_the_model_of_example_1_6_has_twice_the_variance():
 
 
 def test_the_places_are_those_of_the_chapters():
-    """Those of the tutorial map, (2.28) beside them, and three of our own."""
+    """Those of the tutorial map, (2.28) and Ex 4.4 beside them, three of our own."""
     assert PLACES == [
         *("Ex 1.3", "Ex 1.5", "Ex 1.6", "(1.34)", "(1.35)"),
         *("Thm 2.1", "Thm 2.3", "(2.26)", "Fig 2.9", "(2.28)", "Fig 2.11", "Thm 2.7"),
         *("Box 2.4 training", "Section 2.5", "Box 2.5 inference", "Thm 2.8", "(2.60)"),
         *("Section 3.1", "(3.5)", "(3.7)", "Thm 3.4", "Section 3.3"),
+        *("Ex 4.1", "Section 4.2", "Ex 4.4", "Section 4.3", "(4.17)", "(4.18)"),
+        *("(4.21)", "Ex 4.8", "Box 4.4 inference", "Section 4.4"),
     ]
 
 
@@ -67,6 +69,9 @@ def test_a_place_is_found_however_it_is_written():
     assert [e.place for e in errata.find("(2.44)")] == ["Thm 2.7"]  # as it mentions it
     assert [e.place for e in errata.find("Eqn 2.14")] == ["Thm 2.3"]
     assert errata.find("(2.8)") == []  # brackets mean an equation: not Thm 2.8
+    places = [e.place for e in errata.find("4.4")]
+    assert places == ["Ex 4.4", "Box 4.4 inference", "Section 4.4"]
+    assert [e.place for e in errata.find("(4.23)")] == ["(4.17)"]
     assert errata.find("2.2") == []
     with pytest.raises(ValueError, match="a place is"):
         errata.find("two")
@@ -89,6 +94,31 @@ KL = 0.5 * (0.6**2 + 0.5**2 - 1) - np.log(0.5)
 # Thm 3.4: minus E x z q(x | x0) / (sigma E x^2), x = x0 + z/2; weighing by the density
 # q = exp(-z^2/2) / (sigma sqrt(2 pi)) halves z's variance and its mass by sqrt(2)
 SLOPE = -0.5 * 0.5 / 0.5 / (0.5 * np.sqrt(2 * np.pi) * np.sqrt(2)) / 1.25
+
+
+def _rk4_with_k_1_exchanged():
+    """x(1) of Ex 4.8, stage by stage, with x for t and t for x in the first."""
+    x, h = 2.0, 1e-3
+    for t in h * np.arange(1000):
+        half, end = t + h / 2, t + h
+        k1 = (t + x**2 - 2) / (x + 1)
+        k2 = (x + h / 2 * k1 + half**2 - 2) / (half + 1)
+        k3 = (x + h / 2 * k2 + half**2 - 2) / (half + 1)
+        k4 = (x + h * k3 + end**2 - 2) / (end + 1)
+        x += h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return x
+
+
+def _mean_without_predictions():
+    """Of steps that move to 2 sqrt(alpha_bar) by eps over the variance at t."""
+    mean = 0.0
+    for alpha_bar in 0.95 ** np.arange(100, 0, -1):
+        rate = 0.1 * (1 - alpha_bar) / (1 - 0.75 * alpha_bar)
+        mean = (1 - rate) * mean + rate * 2 * np.sqrt(alpha_bar)
+    return mean
+
+
+HALF = 0.975**2 / 0.95  # of the variance, what a step of (4.17) as printed leaves
 PRINTED = {  # what the printed form gives, worked out on paper
     "Ex 1.3": 1 / 2,  # 1 / c
     "Ex 1.5": -0.5 * np.log(2 * np.pi) - np.log(0.4) - (0.04 + 0.04 + 0.25) / 0.32,
@@ -112,6 +142,16 @@ PRINTED = {  # what the printed form gives, worked out on paper
     "(3.7)": None,  # twice the right one
     "Thm 3.4": SLOPE,
     "Section 3.3": 1 / (1 - 0.6**2),  # alpha = 1 at sigma = 1/2: x <- 0.6 x + z
+    "Ex 4.1": np.exp(-0.5),
+    "Section 4.2": 0.01,  # N dt^2 = dt
+    "Ex 4.4": 0.01 * (1 - 0.25**10) / 0.75,
+    "Section 4.3": 0.5 + 1.5 * np.exp(-1),  # backwards, m' = 1/2 - m from 2
+    "(4.17)": HALF**100 + 0.05 * (HALF**100 - 1) / (HALF - 1),
+    "(4.18)": 4,
+    "(4.21)": 0.75,
+    "Ex 4.8": _rk4_with_k_1_exchanged(),
+    "Box 4.4 inference": _mean_without_predictions(),
+    "Section 4.4": 0.01 / (1 - 0.99**2),
 }
 
 
@@ -127,3 +167,37 @@ def test_the_printed_number_is_that_of_the_printed_form(erratum):
 def test_a_box_is_found_by_its_half_and_an_equation_is_no_theorem():
     assert errata.find("Box 2.4 inference") == []
     assert errata.find("Thm 2.14") == []
+
+
+@pytest.mark.control
+@pytest.mark.parametrize(
+    ("share", "mean", "std"), [(0.5, 4.0, 1.95), (1.0, 2.98, 1.01)]
+)
+def test_the_half_score_of_4_17_spreads_example_4_7(share, mean, std):
+    """What the record says of the samples on one side of 0; 50,000 of them, as |x|."""
+    mixture, sched = toys.example_4_6(), schedule.constant(100, 0.95)
+
+    def step(xt, t, score, z, sched):
+        return predictors.reverse_step(xt, t, share * score, z, sched)
+
+    def model(x, level):
+        return mixture.noised(level.signal, level.noise).score(x)
+
+    rng = np.random.default_rng(0)
+    chain = predictors.pc_chain(predictors.vp_predictor(sched, step))
+    *_, x = chain.run(rng.standard_normal((50_000, 1)), model, rng=rng)
+    assert abs(x).mean() == pytest.approx(mean, abs=0.04)  # 4.5 deviations or more
+    assert x[x > 0].std() == pytest.approx(std, abs=0.04)
+
+
+@pytest.mark.limit
+def test_the_printed_rk4_solves_another_equation():
+    """The record of Ex 4.8 says which: a sixth of it has x for t and t for x."""
+    f, _ = ode.example_4_8()
+
+    def mixed(x, t):
+        return 5 / 6 * f(x, t) + 1 / 6 * f(t, x)
+
+    *_, end = ode.reference_flow(mixed, np.array([2.0]), np.array([0.0, 1.0]))
+    (example,) = errata.find("Ex 4.8")
+    assert example.measure().printed == pytest.approx(end[0], rel=1e-4)

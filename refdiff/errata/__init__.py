@@ -11,9 +11,10 @@ import textwrap
 from refdiff.errata.chapter_1 import CHAPTER_1
 from refdiff.errata.chapter_2 import CHAPTER_2
 from refdiff.errata.chapter_3 import CHAPTER_3
+from refdiff.errata.chapter_4 import CHAPTER_4
 from refdiff.errata.record import Erratum
 
-ERRATA = (*CHAPTER_1, *CHAPTER_2, *CHAPTER_3)
+ERRATA = (*CHAPTER_1, *CHAPTER_2, *CHAPTER_3, *CHAPTER_4)
 KINDS = {"theorem": "thm", "example": "ex", "figure": "fig"}
 KINDS |= {"equation": "(", "eq": "(", "eqn": "("}
 
@@ -36,8 +37,9 @@ def find(place: str) -> list[Erratum]:
         and erratum.place.lower().startswith(kind)
         and erratum.place.endswith(half)
     ]
+    mentioned = f"Ex {number}" if kind == "ex" else f"({number})"
     return own or [
-        e for e in ERRATA if kind in ("", "(") and f"({number})" in e.follows
+        e for e in ERRATA if kind in ("", "(", "ex") and mentioned in e.follows
     ]
 
 
