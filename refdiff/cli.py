@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -60,12 +60,9 @@ def _parser():
     add("--steps", type=_at_least(1), help="training steps (4000)")
     add("--batch", type=_at_least(1), help="points in a training step (256)")
     add("--lr", type=float, help="learning rate at the start (0.005)")
-    add(
-        "--samples",
-        type=_at_least(100),
-        default=10_000,
-        help="points to sample (10000)",
-    )
+    add("--samples", type=_at_least(100), default=10_000, help="points drawn (10000)")
+    samplers = ["ancestral", "all"]
+    add("--sampler", choices=samplers, help="all: every solver, compared (ancestral)")
     add("--seed", type=_at_least(0), help="decides every random number (0)")
     add("--save", metavar="FILE", help="write the trained model (.npz)")
     add(
@@ -106,7 +103,7 @@ def _tour(arguments):
     # Matrices this small lose more by waiting for threads than they gain; this must be
     # said before NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from refdiff import results, tour, tour_ncsn, tour_vae
+    from refdiff import results, tour, tour_ncsn, tour_samplers, tour_vae
     from refdiff.data import load_data
 
     if Path(arguments.out).suffix != ".png":
@@ -116,7 +113,10 @@ def _tour(arguments):
             Path(target).is_dir() or not Path(target).resolve().parent.is_dir()
         ):
             raise ValueError(f"{target}: is a folder, or its folder does not exist")
-    state, settings = _start(tour, arguments)
+    given = {name: getattr(arguments, name) for name in asdict(tour.Settings())}
+    state, settings = tour.start(given, arguments.load)
+    if arguments.sampler:
+        tour_samplers.check(settings, arguments.sampler)
     kind = {"ddpm": tour, "vae": tour_vae, "ncsn": tour_ncsn}[settings.model]
     data = load_data(settings.data, settings.rng(0))
     print(data.note)
@@ -125,14 +125,19 @@ def _tour(arguments):
     if arguments.save:
         tour.save_model(arguments.save, state, settings)
         print(f"model: {arguments.save}")
-    result = kind.compare(settings, data, state.ema, arguments.samples)
+    found = settings, data, state.ema
+    if arguments.sampler == "all":
+        kind = results = tour_samplers
+        result = kind.compare(*found, arguments.samples, _telling(arguments))
+    else:
+        result = kind.compare(*found, arguments.samples)
     print(f"\n{results.report(result)}\n")
     print("floor: median distance of two fresh samples of the data, at the same sizes")
     if arguments.points:
-        points = result.runs[0].samples * data.scale + data.shift
+        points = result.best.samples * data.scale + data.shift
         tour.train.atomic_write(arguments.points, lambda f: tour.np.save(f, points))
         print(f"samples: {arguments.points}")
-    kind.picture(settings, data, state.ema, result, arguments.out)
+    kind.picture(*found, result, arguments.out)
     print(f"picture: {arguments.out}")
 
 
@@ -149,23 +154,16 @@ def _errata(arguments):
     return 0
 
 
-def _start(tour, arguments):
-    """State and settings to start from: fresh, or those of a saved model."""
-    state, settings = None, tour.Settings()
-    given = {name: getattr(arguments, name) for name in asdict(settings)}
-    given = {name: value for name, value in given.items() if value is not None}
-    if arguments.load:
-        state, settings = tour.load_model(arguments.load)
-    for name in given.keys() & {"T", "target", "weight"}:
-        model = given.get("model", settings.model)
-        if model != "ddpm":
-            raise ValueError(f"--{name} has no meaning for --model {model}")
-    if arguments.load:
-        for name in given.keys() - {"steps"}:
-            if given[name] != getattr(settings, name):
-                was = getattr(settings, name)
-                raise ValueError(f"--{name}: {arguments.load} was trained with {was}")
-    return state, replace(settings, **given)
+def _telling(arguments):
+    """Return told(text), a line about sampling on stderr, rewritten on a terminal."""
+    bar = sys.stderr.isatty()
+
+    def told(text):
+        if not arguments.quiet:
+            line = f"\rsampling: {text}\x1b[K" if bar else f"sampling: {text}\n"
+            print(line, end="", file=sys.stderr, flush=True)
+
+    return told
 
 
 def _train(kind, settings, data, start, arguments):

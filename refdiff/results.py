@@ -46,6 +46,11 @@ class Result:
     log_likelihood: float | None
     note: str = ""
 
+    @property
+    def best(self) -> Run:
+        """The run whose samples are written: the first, which is the learned one."""
+        return self.runs[0]
+
 
 def distances(x: Array, fresh: Callable[[], Array]) -> list[float]:
     """Each metric's distance of samples x from fresh data, the median of five."""

@@ -8,7 +8,7 @@ and what the sampler gets wrong are seen apart. `tour_vae` is the same for a VAE
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -142,6 +142,26 @@ def load_model(path: str) -> tuple[train.State, Settings]:
         return state, Settings(**json.loads(extra["settings"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a checkpoint of the tour") from error
+
+
+def start(given: dict, path: str | None) -> tuple[train.State | None, Settings]:
+    """Return what to start from: a fresh tour, or the saved model at a path.
+
+    given: the command line's settings, None where nothing was said
+    ValueError where they have no meaning, or are not those of the saved model.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    state, settings = load_model(path) if path else (None, Settings())
+    for name in given.keys() & {"T", "target", "weight"}:
+        model = given.get("model", settings.model)
+        if model != "ddpm":
+            raise ValueError(f"--{name} has no meaning for --model {model}")
+    if path:
+        for name in given.keys() - {"steps"}:
+            was = getattr(settings, name)
+            if given[name] != was:
+                raise ValueError(f"--{name}: {path} was trained with {was}")
+    return state, replace(settings, **given)
 
 
 def compare(settings: Settings, data: Data, params: Array, n: int = 10_000) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refdiff import cite, cli, errata, plots, tour, tour_vae
+from refdiff import cite, cli, errata, plots, tour, tour_samplers, tour_vae
 from refdiff.data import load_data
 from refdiff.toys import TOYS
 
@@ -166,6 +166,12 @@ def test_progress_is_plain_lines_where_stderr_is_no_terminal():
             ["--weight", "snr", "--model", "vae"],
             "--weight has no meaning for --model vae",
         ),
+        (
+            ["--model", "ncsn", "--sampler", "all"],
+            "--sampler has no meaning for --model ncsn",
+        ),
+        (["--sampler", "all", "--target", "mean"], "no continuous form"),
+        (["--sampler", "heun"], "invalid choice: 'heun'"),
         (["--target", "noise"], "invalid choice: 'noise'"),
         (["errata", "two"], "a place is"),
     ],
@@ -414,3 +420,38 @@ def test_a_score_network_runs_from_the_command_line(elsewhere, capsys):
     assert "bound" not in text
     assert cli.main([*NCSN, "--T", "5"]) == 2
     assert "--T has no meaning for --model ncsn" in capsys.readouterr().err
+
+
+def test_all_samplers_run_from_a_saved_model(elsewhere, capsys, monkeypatch):
+    """A table and a picture; a line a sampler on stderr; samples of the best run."""
+    monkeypatch.setattr(tour_samplers, "BUDGETS", (9, 12))
+    assert cli.main([*SMALL, "--save", "m.npz"]) == 0
+    default = rows(capsys.readouterr().out)
+    found, again = ["--load", "m.npz", "--samples", "200"], []
+    for quiet in ([], ["--quiet"]):
+        more = ["--sampler", "all", "--points", "p.npy", "--out", "all.png", *quiet]
+        assert cli.main([*found, *more]) == 0
+        out, err = capsys.readouterr()
+        again.append(out)
+        names = [sampler.name for sampler in tour_samplers.SAMPLERS]
+        told = [line for line in err.splitlines() if line.startswith("sampling: ")]
+        assert [line[10:].split(" (")[0] for line in told] == ([] if quiet else names)
+        assert len(told) == len(err.splitlines())
+        table = [line for line in out.splitlines() if line.startswith(tuple(names))]
+        assert [line[:20].strip() for line in table] == names
+        assert all(len(line[20:].split()) == 1 + 2 * 2 for line in table)
+        assert "200 points" in out
+        assert np.load("p.npy").shape == (200, 2)
+        assert (elsewhere / "all.png").read_bytes().startswith(b"\x89PNG")
+    assert again[0] == again[1]
+    # The sampler is no part of what a model is: the ancestral one still is the default.
+    for said in ([], ["--sampler", "ancestral"]):
+        assert cli.main([*found, *said]) == 0
+        out, err = capsys.readouterr()
+        assert rows(out) == default
+        assert err == ""
+    state, settings = tour.load_model("m.npz")
+    data = load_data("moons", settings.rng(0))
+    best = tour_samplers.compare(settings, data, state.ema, 200).best
+    want = best.samples * data.scale + data.shift
+    np.testing.assert_array_equal(np.load("p.npy"), want)
