@@ -1,7 +1,7 @@
 """Likelihoods of a diffusion model: by the probability flow, and as a weighted loss.
 
-Along the flow the log density falls by the divergence of its drift, so a model's own log
-density at a point is an integral over its path. The divergence needs the model's
+Along the flow the log density falls by the divergence of its drift, so a model's own
+log density at a point is an integral over its path. The divergence needs the model's
 derivative: a `Linearised` model returns its score and a function v -> J v.
 """
 
@@ -55,7 +55,7 @@ def _solve(L, r):
 def linearised_eps(net: MLP, params: Array, T: float = 1.0) -> Linearised:
     """The score -eps_hat / noise of a network, with its derivative by forward mode.
 
-    The network is asked at the time T t, if it counts time in 0..T where the SDE has 0..1
+    The network is asked at T t: it may count time in 0..T where the SDE has 0..1
     -> model(x (n, d), level) -> score (n, d), push(v (n, d)) -> (n, d)
     Source: Song21 D.2 for its use
     Test: test_likelihood.py::test_linearised_models_have_their_derivative
@@ -155,7 +155,7 @@ def bits_per_dim(log_p: Array, d: int, width: float) -> Array:
     """Bits per dimension of data that are integers, `width` apart in the model's units.
 
     -(log_p / d + log width) / log 2: for 8 bits scaled to -1..1, width = 2/256, which
-    adds 7 to -log2 p / d; scaled to 0..1, 8. log_p must be of data dequantised by noise.
+    adds 7 to -log2 p / d; scaled to 0..1, 8. log_p is of data dequantised by noise.
     log_p (...) nats, d dimensions, width above 0  ->  (...) bits
     Source: Theis16 for the dequantised density
     Test: test_likelihood.py::test_bits_per_dimension_state_their_offset
@@ -195,7 +195,7 @@ def continuous_loss(
     """Denoising score matching at real times, for a network that predicts eps.
 
     sum_n w_n weight(t_n)/2 ||s + eps / noise||^2,  s = -eps_hat(x_t, t) / noise
-    x0, eps (n, d), t (n,) in 0..T with noise above 0; w (n,) 1/n each unless given, and a
+    x0, eps (n, d), t (n,) in 0..T with noise above 0; w (n,) 1/n each unless given: a
     quadrature rule makes it an integral over t  ->  loss, gradient (size,)
     ValueError if shapes do not fit, t is outside 0..T or has no noise.
     Source: Song21 (7); SongY21 for the likelihood weighting

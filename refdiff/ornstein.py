@@ -44,7 +44,7 @@ def _law(d, mean, cov):
 
 
 def ou_transition(A: Array, G: Array, h: float) -> tuple[Array, Array]:
-    """Matrices of the exact step x_{t+h} = F x_t + e, e ~ N(0, Q), of dx = A x dt + G dw.
+    """Matrices of the exact step F x + e, e ~ N(0, Q), of dx = A x dt + G dw over h.
 
     F = exp(A h),  Q = integral of exp(A s) G G^T exp(A^T s) over s in 0..h: for a short
     time from one matrix exponential, then doubled, Q(2s) = Q + F Q F^T

@@ -5,10 +5,11 @@ grids of times; model(x, level) returns the score, as in `Chain.run`.
 """
 
 from itertools import pairwise
+from operator import index
 
 import numpy as np
 
-from refdiff._check import Array, positive
+from refdiff._check import Array, positive, vectors
 from refdiff.chain import Chain
 from refdiff.ode import monotone
 from refdiff.probe import tabulate
@@ -66,11 +67,15 @@ def ancestral_step(
     (x + var score) / scale + (noise_s / noise_t) sqrt(var) z,  (scale, var) the transition
     from s to t: DDPM's step for VP, SMLD's ancestral step for VE
     x, score, z (..., d)  ->  (..., d)
+    ValueError if an argument is not finite, or 0 <= t_next < t <= T does not hold.
     Source: Ho20 (6)-(7); Song21 F
     Test: test_reversal.py::test_the_ancestral_step_is_ddpms_and_smlds
     """
-    scale, var = sde.transition(t_next, t)
+    x, score, z = vectors(x=x, score=score, z=z)
+    if t_next >= t:
+        raise ValueError(f"t_next must be below t; got {t_next} and {t}")
     left = sde.marginal(t_next)[1] / sde.marginal(t)[1]
+    scale, var = sde.transition(t_next, t)
     return (x + var * score) / scale + left * np.sqrt(var) * z
 
 
@@ -91,13 +96,20 @@ def ancestral_chain(sde: SDE, grid: Array) -> Chain:
 def ddpm_schedule(sde: SDE, N: int) -> Schedule:
     """Return the DDPM steps that discretise a VP SDE: beta_i = beta(t_i) T/N, t_i = i T/N.
 
-    ValueError if N is too small, so that some beta_i reaches 1.
+    ValueError if N is too small, so that some beta_i reaches 1, or sde is not VP.
     Source: Chan v3 Thm 4.1, (4.13)
     Test: test_reversal.py::test_ddpm_steps_are_the_vp_sde_to_first_order
     """
     positive(N=N)
-    t = sde.T * np.arange(1, N + 1) / N
+    t = sde.T * np.arange(1, index(N) + 1) / N
+    _preserved(*sde.transition(0.0, t))
     return from_beta(sde.g2(t) * sde.T / N)
+
+
+def _preserved(scale, var):
+    """Refuse transitions that do not leave N(0, I) as it is."""
+    if not np.allclose(scale**2 + var, 1, rtol=0, atol=1e-12):
+        raise ValueError("sde must preserve variance; the others have no alpha_bar")
 
 
 def schedule_on(sde: SDE, grid: Array) -> Schedule:
@@ -113,8 +125,7 @@ def schedule_on(sde: SDE, grid: Array) -> Schedule:
     if grid[0] != 0 or grid[1] < 0:
         raise ValueError(f"grid must rise from 0; got {grid[0]} to {grid[-1]}")
     scale, var = sde.transition(grid[:-1], grid[1:])
-    if not np.allclose(scale**2 + var, 1, rtol=0, atol=1e-12):
-        raise ValueError("sde must preserve variance; the others have no alpha_bar")
+    _preserved(scale, var)
     return _tables(scale**2, var, grid[1:])
 
 
@@ -126,7 +137,7 @@ def snr_grid(sde: SDE, N: int, t_min: float) -> Array:
     Test: test_reversal.py::test_grids_are_even_in_their_own_measure
     """
     positive(N=N, t_min=t_min)
-    lam = np.linspace(sde.log_snr(sde.T), sde.log_snr(t_min), N + 1)[1:-1]
+    lam = np.linspace(sde.log_snr(sde.T), sde.log_snr(t_min), index(N) + 1)[1:-1]
     return np.array([sde.T, *(sde.time(v) for v in lam), t_min])
 
 

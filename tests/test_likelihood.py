@@ -50,7 +50,7 @@ def world(d):
 
 
 def setting(process, d, n=4):
-    """Law, grid, points at its first time, their log density there, and the law at T."""
+    """Law, first time, points there and their log density, and the law at T."""
     law, t_min = world(d), process.time(3.0)
     first, last = (law.noised(*process.marginal(t)) for t in (t_min, process.T))
     x = first.sample(n, np.random.default_rng(0))
@@ -151,7 +151,7 @@ def test_a_network_asked_at_another_time_is_another_model():
 
 @pytest.mark.identity
 def test_hutchinson_takes_the_mean_over_probes():
-    """Three fixed probes by hand; all the signs give the trace, one of them does not."""
+    """Three fixed probes by hand; all signs give the trace, one alone does not."""
     J, x = np.array([[1.0, 2.0], [5.0, -3.0]]), np.zeros((2, 2))
 
     def push(v):
@@ -188,7 +188,7 @@ def test_hutchinson_is_unbiased_for_any_jacobian(d, seed):
 
 @pytest.mark.law
 def test_normal_probes_have_the_mean_and_the_scatter_that_hutchinson_gave():
-    """Variance 2 ||(J + J^T)/2||^2 for normal probes; 2 sum_{i != j} S_ij^2 for signs."""
+    """Variance 2 ||S||^2 for normal probes, 2 sum_{i != j} S_ij^2 for signs."""
     J = np.array([[1.0, 2.0], [5.0, -3.0]])
     rng, n = np.random.default_rng(0), 100_000
     S = (J + J.T) / 2
@@ -293,7 +293,7 @@ def test_forward_and_backward_agree(name):
 @processes
 @given(share=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_the_density_falls_by_the_divergence_along_the_flow(name, share, seed):
-    """d/dt log p_t(x_t) by differences of the closed form, with x moved by the slope."""
+    """d/dt log p_t(x_t) by differences of the closed form, x moved by the slope."""
     process, law = PROCESSES[name], world(2)
     t = process.time((1 - share) * 2 + share * process.log_snr(process.T))
     x = law.noised(*process.marginal(t)).sample(3, np.random.default_rng(seed))
@@ -337,7 +337,7 @@ def test_hutchinsons_likelihood_is_right_on_average_and_scatters():
 )
 @pytest.mark.parametrize("name", ["VP linear", "VE", "OU"])
 def test_a_slip_in_the_flow_misses_the_density(slip, name):
-    """A missing half doubles the score; a sum over probes multiplies J by their number."""
+    """A missing half doubles the score; a sum over 4 probes multiplies J by 4."""
     process = PROCESSES[name]
     law, t_min, x, want, last = setting(process, 2)
     slips = {"no half": (2, 2), "sign of the trace": (1, -1), "sum": (1, 4)}
@@ -376,7 +376,7 @@ def test_the_density_of_a_networks_flow_has_mass_one(name):
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["VP cosine", "VE"])
 def test_a_networks_likelihood_is_its_volume_change(name):
-    """log det of the Jacobian of the whole map x -> x_T, by differences; no divergence."""
+    """log det of the Jacobian of the map x -> x_T, by differences: no divergence."""
     process = PROCESSES[name]
     net, params = network(2, 3, 0.4, process.T)
     model, ends = (
@@ -416,7 +416,7 @@ def test_a_networks_divergence_is_that_of_differences():
 @pytest.mark.identity
 @given(d=st.integers(1, 5000))
 def test_bits_per_dimension_state_their_offset(d):
-    """Noise on 256 equal levels has 8 bits, whether these are scaled to -1..1 or 0..1."""
+    """Noise on 256 equal levels has 8 bits, scaled to -1..1 or to 0..1."""
     for low, high in ((-1.0, 1.0), (0.0, 1.0), (0.0, 256.0)):
         log_p = np.full(3, -d * np.log(high - low))
         got = bits_per_dim(log_p, d, (high - low) / 256)
@@ -437,7 +437,7 @@ def test_the_bits_of_dequantised_data_are_the_entropy_of_the_integers(p, width):
 @pytest.mark.oracle
 @pytest.mark.parametrize("width", [0.1, 0.5, 2.0])
 def test_bits_of_a_density_are_never_below_those_of_its_integers(width):
-    """Theis: mean log p over a cell is at most the log of its mean; equal as it narrows."""
+    """The mean of log p over a cell is at most the log of its mean."""
     law = world(1)
     nodes, w = np.polynomial.legendre.leggauss(20)
     cells = width * np.arange(-np.ceil(12 / width), np.ceil(12 / width) + 1)
@@ -478,7 +478,7 @@ def at_time(process, law, t):
 
 
 def weighted_gap(process, weight, t_min):
-    """Integral of weight/2 E_p ||score_p - score_q||^2 over t, from log SNR to log SNR."""
+    """Integral of weight/2 E_p ||score_p - score_q||^2 over t."""
 
     def rate(t):
         p, q = (at_time(process, law, t) for law in (P0, Q0))
@@ -506,7 +506,7 @@ def divergence_lost(process, t_min):
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("start", [0.0, 0.1])
 def test_likelihood_weighting_integrates_to_the_divergence(name, start):
-    """de Bruijn: KL(p_0 || q_0) - KL(p_T || q_T) = integral of g^2/2 E||s_p - s_q||^2."""
+    """KL(p_0 || q_0) - KL(p_T || q_T) = integral of g^2/2 E_p ||s_p - s_q||^2."""
     process = EVERY[name]
     t_min = start * process.T
     want = divergence_lost(process, t_min)

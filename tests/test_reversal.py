@@ -155,6 +155,11 @@ def test_the_euler_step_is_the_ddpm_step_to_second_order_in_beta():
     assert abs(measured_order(gaps) - 2).max() < 0.1
     with pytest.raises(ValueError, match="beta must be in"):
         reversal.ddpm_schedule(VP, 19)  # beta_19 = 20/19
+    for other in ("VE", "sub-VP", "OU"):
+        with pytest.raises(ValueError, match="preserve variance"):
+            reversal.ddpm_schedule(PROCESSES[other], 100)
+    with pytest.raises(TypeError):
+        reversal.ddpm_schedule(VP, 100.5)
 
 
 @pytest.mark.identity
@@ -191,6 +196,10 @@ def test_the_ancestral_step_is_the_posterior_of_any_process(name, share, ratio):
     one, x = np.ones(1), np.array([xt])
     got = reversal.ancestral_step(x, t, s, score, 0 * one, process)
     np.testing.assert_allclose(got, mean, rtol=1e-8, atol=1e-8)
+    with pytest.raises(ValueError, match="t_next must be below t"):
+        reversal.ancestral_step(x, s, t, score, one, process)
+    with pytest.raises(ValueError, match="z must be finite"):
+        reversal.ancestral_step(x, t, s, score, np.inf * one, process)
     std = reversal.ancestral_step(x, t, s, score, one, process) - got
     np.testing.assert_allclose(std**2, var[0], rtol=1e-7, atol=1e-9 * n**2)
 
