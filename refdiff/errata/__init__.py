@@ -2,7 +2,7 @@
 
 A record says what version 3 prints, what is right and what follows, and computes one
 quantity three ways: by the printed form, by the right one, and by a route that uses
-neither. The printed forms are used nowhere else.
+neither. The package uses the printed forms nowhere else.
 """
 
 import re
