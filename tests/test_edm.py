@@ -148,7 +148,7 @@ def test_the_last_step_returns_x0_hat(process):
 
 
 def shrunk(grid, hats, C):
-    """Factors of y - m over each step on N(m, C) data, and the variances added before."""
+    """Factors of y - m over each step on N(m, C) data, and the variance added first."""
     factors, added = [], []
     for sigma, hat, then in zip(grid[:-1], hats, grid[1:], strict=True):
         slope, slope_then = hat / (C + hat**2), then / (C + then**2)
