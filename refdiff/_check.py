@@ -39,6 +39,15 @@ def vectors(**arrays: object) -> list[np.ndarray]:
     return checked
 
 
+def alike(**arrays: object) -> list[np.ndarray]:
+    """Return each argument as `finite` does; all must have one shape."""
+    checked = finite(**arrays)
+    if len({array.shape for array in checked}) > 1:
+        shapes = (f"{n} {a.shape}" for n, a in zip(arrays, checked, strict=True))
+        raise ValueError(f"all must have one shape: {', '.join(shapes)}")
+    return checked
+
+
 def above_zero(**arrays: object) -> list[np.ndarray]:
     """Return each argument as `finite` does; every entry must be above zero."""
     checked = finite(**arrays)
@@ -53,6 +62,15 @@ def positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and above 0; got {value}")
+
+
+def whole(least: int = 1, **numbers: int) -> None:
+    """Raise TypeError or ValueError naming the first that is no integer of at least `least`."""
+    for name, value in numbers.items():
+        if not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be an integer; got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; got {value}")
 
 
 def generator(rng: object) -> None:

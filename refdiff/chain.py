@@ -146,13 +146,15 @@ class Chain:
         the registers stay Gaussian: mean <- F mean + f,  cov <- F cov F^T + c c^T (x) I
         mean (d,), cov (d, d); the start is N(0, I) unless given
         -> means (steps+1, d), covs (steps+1, d, d)
-        ValueError for bad shapes, entries or covariances, or where S is singular.
+        ValueError for bad shapes, entries or covariances, or where S is singular; and if no
+        start is given where the first level's noise is above 2, as for VE.
         Source: definition
         Test: test_chain.py::test_law_is_the_law_of_the_runs
         """
         mean, cov = _checked_law(mean, cov, len(np.atleast_1d(mean)))
         d, R = len(mean), self.A.shape[1]
         m, P = np.zeros(R * d), np.zeros((R * d, R * d))
+        self._fits_start(start_cov)
         start_mean = np.zeros(d) if start_mean is None else start_mean
         start_cov = np.eye(d) if start_cov is None else start_cov
         m[:d], P[:d, :d] = _checked_law(start_mean, start_cov, d)
@@ -169,6 +171,15 @@ class Chain:
                 means.append(m[:d])
                 covs.append(P[:d, :d])
         return np.array(means), np.array(covs)
+
+    def _fits_start(self, start_cov):
+        """Refuse N(0, I) for a start where the first level that is asked is noisier."""
+        asked = self.b.any(axis=1)
+        first = self.noise[asked][0] if asked.any() else 0.0
+        if start_cov is None and first > 2:
+            raise ValueError(
+                f"start_cov must be given: the first level has noise {first}"
+            )
 
 
 def _checked_law(mean, cov, d):

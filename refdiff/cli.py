@@ -281,6 +281,7 @@ def _figures(arguments):
     if not every:
         raise ValueError("no figures/ in this folder: go to a checkout")
     names = [re.sub(r"^(\d+)\.(\d+)$", _stem, name) for name in arguments.name]
+    names = [re.sub(r"^(\d+)$", r"fig_\1_", name) for name in names]  # a chapter's
     scripts = [s for s in every if not names or any(n in s.stem for n in names)]
     if not scripts:
         known = ", ".join(script.stem for script in every)

@@ -62,7 +62,7 @@ def mu_from_score(xt: Array, t: int | Array, score: Array, sched: Schedule) -> A
     (xt + (1-a[t]) score) / sqrt(a[t])
     xt, score (..., d), t in 1..T  ->  (..., d)
     ValueError if t is outside 1..T, or alpha_bar[t] = 0.
-    Source: Song21 (46)
+    Source: Song21 (4)
     Test: test_ddpm.py::test_every_prediction_gives_the_posterior_mean
     """
     now, (xt, score) = _leads_back(t, sched), vectors(xt=xt, score=score)
@@ -123,7 +123,7 @@ def ddpm_step_score(
 ) -> Array:
     """One ancestral step from the score: mu_from_score + sigma_q(t) z.
 
-    Source: Song21 (46) with Chan v3 (2.32) for the variance
+    Source: Song21 (4) with Chan v3 (2.32) for the variance
     Test: test_ddpm.py::test_every_target_gives_one_table
     """
     return _moved(mu_from_score(xt, t, score, sched), sigma_q(t, sched), z)

@@ -6,12 +6,11 @@ stands once, for levels of any process; with `sde.edm` they are (1, sigma).
 """
 
 from itertools import pairwise
-from operator import index
 from typing import NamedTuple
 
 import numpy as np
 
-from refdiff._check import Array, Scale, above_zero, positive
+from refdiff._check import Array, Scale, above_zero, alike, finite, positive, whole
 from refdiff.chain import Chain
 from refdiff.probe import tabulate
 from refdiff.reversal import falling
@@ -33,16 +32,28 @@ def karras(
     Test: test_edm.py::test_the_karras_grid_is_even_in_a_root_of_sigma
     """
     positive(sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
-    if index(N) < 1 or sigma_min >= sigma_max:
-        raise ValueError(
-            "N must be at least 1 and sigma_min below sigma_max; "
-            f"got {N}, {sigma_min}, {sigma_max}"
-        )
+    whole(N=N)
+    if sigma_min >= sigma_max:
+        raise ValueError(f"sigma_max must be above {sigma_min}; got {sigma_max}")
     share = np.arange(1, N - 1) / max(N - 1, 1)
     fall = np.expm1(np.log(sigma_min / sigma_max) / rho)
     inner = sigma_max * np.exp(rho * np.log1p(share * fall))
     ends = [sigma_min] if N > 1 else []
     return np.array([sigma_max, *inner, *ends, 0.0])
+
+
+def times_of(sde: SDE, sigma: Array) -> Array:
+    """Times at which noise / signal has the given values: a Karras grid on any process.
+
+    sigma (N+1,), which may end at 0, t = 0  ->  (N+1,)
+    ValueError if a sigma is below 0, or not reached by sde.
+    Source: Karras22 Table 1
+    Test: test_edm.py::test_a_karras_grid_has_its_times_on_every_process
+    """
+    (sigma,) = finite(sigma=sigma)
+    if (sigma < 0).any():
+        raise ValueError(f"sigma must be at least 0; got {sigma.min()}")
+    return np.array([sde.time(-np.log(s)) if s else 0.0 for s in sigma])
 
 
 def edm_step(
@@ -63,6 +74,7 @@ def edm_step(
     Source: Karras22 Algorithm 2
     Test: test_edm.py::test_without_churn_it_is_heun_on_the_probability_flow
     """
+    x, z = alike(x=x, z=z)
     sigma, sigma_hat, sigma_then = (at.noise / at.signal for at in (now, hat, then))
     added = np.sqrt((sigma_hat - sigma) * (sigma_hat + sigma))
     x_hat = hat.signal / now.signal * x + hat.signal * s_noise * added * z
@@ -90,7 +102,8 @@ def edm_chain(
     """Return EDM's sampler on a falling grid of times as a Chain.
 
     sigma_hat = (1 + gamma) sigma,  gamma = min(churn / N, sqrt(2) - 1) where
-    s_min <= sigma <= s_max, and 0 elsewhere;  for sde = edm(), grid = karras(N)
+    s_min <= sigma <= s_max, and 0 elsewhere. The grid is of times: karras(N) for edm(),
+    times_of(sde, karras(N, ...)) for another
     ValueError if the grid does not fall, churn or s_noise is below 0, s_min is above
     s_max, or sigma_hat lies beyond T: lower s_max, or make T larger.
     Source: Karras22 Algorithm 2

@@ -8,10 +8,11 @@ eps_hat = -noise score and x0_hat = (x + noise^2 score) / signal.
 """
 
 from itertools import pairwise
+from math import factorial
 
 import numpy as np
 
-from refdiff._check import Array
+from refdiff._check import Array, alike
 from refdiff.chain import Chain
 from refdiff.probe import tabulate
 from refdiff.reversal import between, falling
@@ -43,6 +44,7 @@ def dpm_step(x: Array, eps: Array, now: Level, then: Level) -> Array:
     Source: Lu22 (3.7)
     Test: test_exponential.py::test_the_first_order_step_is_ddim
     """
+    x, eps = alike(x=x, eps=eps)
     return then.signal / now.signal * x - _weight(now, then) * eps
 
 
@@ -63,25 +65,34 @@ def dpm3_step(
 ) -> Array:
     """DPM-Solver-3, with slopes at one third and at two thirds in lam.
 
-    phi(h) = noise ((e^h - 1)/h - 1),  r = 2/3, from now on:
-    u1 = dpm_step(x, third);  u2 = dpm_step(x, second) - 2 phi(r h) (eps(u1) - eps(x))
-    x_then = dpm_step(x, then) - (phi(h) / r) (eps(u2) - eps(x))
+    slope(h) = noise ((e^h - 1)/h - 1),  r = 2/3, from now on:
+    u1 = dpm_step(x, third);  u2 = dpm_step(x, second) - 2 slope(r h) (eps(u1) - eps(x))
+    x_then = dpm_step(x, then) - (slope(h) / r) (eps(u2) - eps(x))
+    In u2 the factor of eps(x) is O(h^2), the difference of two O(h): taken as one.
     x (..., d)  ->  (..., d)
     Source: Lu22 Algorithm 2
     Test: test_exponential.py::test_each_is_exact_on_constants_and_order_3_on_lines
     """
     eps = _eps(model, x, now)
     u1 = dpm_step(x, eps, now, third)
-    rise = _eps(model, u1, third) - eps
-    u2 = dpm_step(x, eps, now, second) - 2 * _phi(now, second) * rise
+    h, turn = _rise(now, second), _eps(model, u1, third)
+    still = second.noise * h**2 * (_phi(2, h) - 2 * _phi(3, h))
+    u2 = second.signal / now.signal * x - still * eps - 2 * _slope(now, second) * turn
     rise = _eps(model, u2, second) - eps
-    return dpm_step(x, eps, now, then) - 3 / 2 * _phi(now, then) * rise
+    return dpm_step(x, eps, now, then) - 3 / 2 * _slope(now, then) * rise
 
 
-def _phi(now, then):
+def _slope(now, then):
     """noise_then ((e^h - 1)/h - 1): the weight of a slope in lam, times h."""
     h = _rise(now, then)
-    return then.noise * np.expm1(h) / h - then.noise
+    return then.noise * h * _phi(2, h)
+
+
+def _phi(k, h):
+    """phi_k(h) = sum_j h^j / (j + k)!, so e^h less its first k terms, over h^k."""
+    if abs(h) < 1:
+        return sum(h**j / factorial(j + k) for j in range(20))
+    return np.exp(h) if k == 0 else (_phi(k - 1, h) - 1 / factorial(k - 1)) / h
 
 
 def dpmpp_step(x: Array, x0: Array, now: Level, then: Level) -> Array:
@@ -92,7 +103,7 @@ def dpmpp_step(x: Array, x0: Array, now: Level, then: Level) -> Array:
     Source: Lu23 Algorithm 1 at order 1
     Test: test_exponential.py::test_the_first_order_step_is_ddim
     """
-    h = _rise(now, then)
+    (x, x0), h = alike(x=x, x0=x0), _rise(now, then)
     return then.noise / now.noise * x - then.signal * np.expm1(-h) * x0
 
 
@@ -135,20 +146,22 @@ def dpm_chain(sde: SDE, grid: Array, order: int = 1) -> Chain:
 def dpmpp_2m_chain(sde: SDE, grid: Array) -> Chain:
     """Return DPM-Solver++(2M) on a falling grid of times as a Chain.
 
-    The first step, and the last where it ends without noise, are of order 1.
+    Of order 1 are the first step, one after a step too short to draw a line through,
+    and the last where it ends without noise.
     Source: Lu23 Algorithm 2
     Test: test_exponential.py::test_orders_on_the_probability_flow
     """
     levels = [sde.level(t) for t in falling(grid)]
 
     def at(k):
-        now, then = levels[k : k + 2]
+        last, now, then = levels[max(k - 1, 0)], *levels[k : k + 2]
+        alone = then.noise == 0 or _rise(last, now) <= 1e-9 * abs(_rise(now, then))
 
         def one(x, z, model, x0_last):
             x0 = x0_from_score(x, model(x, now), now.signal, now.noise)
-            if k == 0 or then.noise == 0:
+            if alone:
                 return dpmpp_step(x, x0, now, then), x0
-            return dpmpp_2m_step(x, x0, x0_last, levels[k - 1], now, then), x0
+            return dpmpp_2m_step(x, x0, x0_last, last, now, then), x0
 
         return one
 

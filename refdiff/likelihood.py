@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from refdiff import gaussian
-from refdiff._check import Array, above_zero, finite
+from refdiff._check import Array, above_zero, finite, whole
 from refdiff.matching import _batch, _weights, esm_loss
 from refdiff.mixture import Mixture
 from refdiff.net import MLP
@@ -82,8 +82,20 @@ def divergence(push: Callable[[Array], Array], x: Array, probes: Array | None) -
         return sum((v * push(v)).sum(axis=1) for v in exact)
     (probes,) = finite(probes=probes)
     if probes.ndim != 3 or probes.shape[1:] != x.shape or not len(probes):
-        raise ValueError(f"probes must be (M, *{x.shape}); got shape {probes.shape}")
+        want = ", ".join(map(str, ("M", *x.shape)))
+        raise ValueError(f"probes must be ({want}); got shape {probes.shape}")
     return sum((v * push(v)).sum(axis=1) for v in probes) / len(probes)
+
+
+def _linearised(model, x, level):
+    """Score and push of a model, refused unless both fit x."""
+    answer = model(x, level)
+    if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
+        raise TypeError("model must return (score, push), as linearised_mixture(law)")
+    score, push = answer
+    if np.shape(score) != x.shape or np.shape(push(x)) != x.shape:
+        raise ValueError(f"score and push(v) must have the shape of x, {x.shape}")
+    return score, push
 
 
 def flow_with_divergence(
@@ -98,7 +110,7 @@ def flow_with_divergence(
 
     def slope(state, t):
         x = state[:, :-1]
-        s, push = model(x, sde.level(t))
+        s, push = _linearised(model, x, sde.level(t))
         half = sde.g2(t) / 2
         trace = sde.a(t) * x.shape[1] - half * divergence(push, x, probes)
         return np.column_stack([sde.f(x, t) - half * s, -trace])
@@ -118,8 +130,9 @@ def log_likelihood(
     """Log density at time grid[0] of a model, by its probability flow to grid[-1].
 
     log p(x) = log prior(x_T) + integral of the flow's divergence
-    x (n, d), grid rising; prior(x_T) -> (n,), N(0, noise(T)^2 I) unless given; probes
-    (M, n, d) for Hutchinson; tableau None: SciPy's  ->  (n,) nats, x_T (n, d)
+    x (n, d), grid rising; prior(x_T) -> (n,), N(0, noise(grid[-1])^2 I) unless given, so
+    that signal(grid[-1]) must be small; probes (M, n, d) for Hutchinson, if d is large;
+    tableau None: SciPy's  ->  (n,) nats, x_T (n, d)
     ValueError if x is not finite or not (n, d), or the grid does not rise.
     Source: Song21 (39)
     Test: test_likelihood.py::test_the_flow_gives_the_closed_form_density
@@ -137,7 +150,10 @@ def log_likelihood(
         *_, end = flow(slope, start, grid, tableau)
     x_T, fallen = end[:, :-1], end[:, -1]
     log_prior = _prior(sde, grid[-1]) if prior is None else prior
-    return log_prior(x_T) - fallen, x_T
+    log_p = np.asarray(log_prior(x_T))
+    if log_p.shape != (len(x),):
+        raise ValueError(f"prior must return ({len(x)},); got shape {log_p.shape}")
+    return log_p - fallen, x_T
 
 
 def _prior(sde, t):
@@ -160,6 +176,7 @@ def bits_per_dim(log_p: Array, d: int, width: float) -> Array:
     Source: Theis16 for the dequantised density
     Test: test_likelihood.py::test_bits_per_dimension_state_their_offset
     """
+    whole(d=d)
     (log_p,), (width,) = finite(log_p=log_p), above_zero(width=width)
     return -(log_p / d + np.log(width)) / np.log(2)
 

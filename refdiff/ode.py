@@ -1,6 +1,6 @@
 """Ordinary differential equations: from a recursion to a flow, and back to a recursion.
 
-f(x, t) is the right side of dx/dt, x (..., d). A method is a tableau of numbers. A grid
+f(x, t) is the right side of dx/dt, x (..., d); the tutorial writes f(t, x). A method is a tableau of numbers. A grid
 of times is explicit, rising or falling; a step goes from t to t_next, and its size
 h = t_next - t is negative where the grid falls.
 """
@@ -53,14 +53,26 @@ def runge_kutta_step(
     h, k = t_next - t, []
     for a, c in zip(tableau.A, tableau.c, strict=True):
         stage = x + h * sum(a_j * k_j for a_j, k_j in zip(a, k, strict=True))
-        k.append(f(stage, t_next if c == 1 else t + c * h))  # t + h may round
+        k.append(asked(f, stage, t_next if c == 1 else t + c * h))  # t + h may round
     return x + h * sum(b_i * k_i for b_i, k_i in zip(tableau.b, k, strict=True))
+
+
+def asked(f: Slope, x: Array, t: float) -> Array:
+    """Return f(x, t), refused unless it has the shape of x.
+
+    Source: definition
+    Test: test_ode.py::test_a_slope_of_another_shape_is_refused
+    """
+    slope = np.asarray(f(x, t))
+    if slope.shape != np.shape(x):
+        raise ValueError(f"f(x, t) must be {np.shape(x)}; got shape {slope.shape}")
+    return slope
 
 
 def flow(f: Slope, x: Array, grid: Array, tableau: Tableau = RK4) -> Iterator[Array]:
     """Yield the states at the times of a grid, the first included.
 
-    x (..., d), grid (N+1,) strictly rising or strictly falling
+    f(x, t), not f(t, x); x (..., d), grid (N+1,) strictly rising or strictly falling
     ValueError if x is not finite or the grid turns or stands still.
     Source: Chan v3 4.4
     Test: test_ode.py::test_deterministic_orders_on_example_4_8
@@ -73,7 +85,7 @@ def _flow(f, x, grid, tableau):
     yield x.copy()
     for t, t_next in pairwise(grid.tolist()):
         x = runge_kutta_step(f, x, t, t_next, tableau)
-        yield x
+        yield x.copy()
 
 
 def monotone(grid: Array) -> Array:
@@ -98,7 +110,7 @@ def reference_flow(
     """States at the times of a grid, by SciPy's DOP853 with error control.
 
     It shares no step with the methods above, so it is what they are compared with.
-    x (..., d), grid (N+1,)  ->  (N+1, ..., d)
+    f(x, t), not f(t, x); x (..., d), grid (N+1,)  ->  (N+1, ..., d)
     ValueError as `flow`; RuntimeError if the integrator gives up.
     Source: definition
     Test: test_ode.py::test_the_reference_meets_closed_forms
@@ -107,7 +119,7 @@ def reference_flow(
 
     (x,), grid = finite(x=x), monotone(grid)
     found = solve_ivp(
-        lambda t, y: np.ravel(f(y.reshape(x.shape), t)),
+        lambda t, y: np.ravel(asked(f, y.reshape(x.shape), t)),
         (grid[0], grid[-1]),
         x.ravel(),
         "DOP853",

@@ -7,12 +7,11 @@ Schedule; sigma (N+1,) rises, and i counts it as t does, so that x_N is the nois
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from operator import index
 from typing import NamedTuple
 
 import numpy as np
 
-from refdiff._check import Array, finite, generator, positive, vectors
+from refdiff._check import Array, finite, generator, positive, vectors, whole
 from refdiff.chain import Chain
 from refdiff.ddpm import mu_from_score
 from refdiff.langevin import langevin_step
@@ -26,11 +25,11 @@ def reverse_step(xt: Array, t: int, score: Array, z: Array, sched: Schedule) -> 
 
     x_prev = [xt + beta[t] score] / sqrt(1 - beta[t]) + sqrt(beta[t]) z
     t in 1..T
-    Source: Chan v3 (4.17), (4.23), Ex 4.7, Fig 4.6; Song21 F. Departs: it prints beta/2 before
-    the score, which is half of what (4.16) says.
+    Source: Chan v3 (4.17), (4.23), Ex 4.7, Fig 4.6; Song21 (4). Departs: it prints beta/2 before
+    the score, half of what the SDE has.
     Test: test_predictors.py::test_the_reverse_step_keeps_the_normal_law
     """
-    (z,) = finite(z=z)
+    xt, z = vectors(xt=xt, z=z)
     return mu_from_score(xt, t, score, sched) + np.sqrt(sched.at(t, first=1).beta) * z
 
 
@@ -51,7 +50,8 @@ def reverse_diffusion_step(
 def _gap(i, sigma):
     """Variance sigma_i^2 - sigma_{i-1}^2, factored, of a checked ladder."""
     sigma = _ladder(sigma)
-    if not 1 <= index(i) < len(sigma):
+    whole(i=i)
+    if i >= len(sigma):
         raise ValueError(f"i must be in 1..{len(sigma) - 1}; got {i}")
     return (sigma[i] - sigma[i - 1]) * (sigma[i] + sigma[i - 1])
 
@@ -82,7 +82,7 @@ def smld_reverse_step(x: Array, i: int, score: Array, z: Array, sigma: Array) ->
 
     x_prev = x + (sigma_i^2 - sigma_{i-1}^2) score + sqrt(sigma_i^2 - sigma_{i-1}^2) z
     i in 1..N
-    Source: Chan v3 Thm 4.4, (4.21); Song21 Algorithm 2. Departs: it is called SMLD's own
+    Source: Chan v3 (4.21); Song21 Algorithm 2. Departs: it is called SMLD's own
     update, which is `smld_ancestral_step`.
     Test: test_predictors.py::test_predictors_are_the_reverse_sde_to_first_order
     """
@@ -141,25 +141,26 @@ def ve_predictor(sigma: Array, step: Callable = smld_reverse_step) -> Predictor:
     return Predictor(levels, lambda k, x, score, z: step(x, N - k, score, z, sigma))
 
 
-def pc_chain(predictor: Predictor, corrections: int = 0, r: float = 0.1) -> Chain:
+def pc_chain(predictor: Predictor, corrections: int = 0, size: float = 0.1) -> Chain:
     """Return predictor-corrector sampling as a Chain: each prediction, then corrections.
 
-    A correction is a Langevin step of fixed size eps = r noise^2 with the score of the
+    A correction is a Langevin step of fixed size eps = size noise^2 with the score of the
     level that was reached, so that it vanishes where there is no noise.
-    ValueError if corrections is below 0 or r is not above 0.
+    ValueError if corrections is below 0 or size outside (0, 2), where the steps diverge.
     Source: Chan v3 Box 4.4 inference, (4.24). Departs: it corrects the point before the
     prediction, which is then lost; and SMLD's has grad s, and sqrt(eps) for sqrt(2 eps).
     Test: test_predictors.py::test_a_chain_corrects_what_was_predicted
     """
-    _corrections(corrections)
-    positive(r=r)
+    whole(0, corrections=corrections)
+    if not 0 < size < 2:
+        raise ValueError(f"size must be in (0, 2); got {size}")
 
     def predict(k):
         now = predictor.levels[k]
         return lambda x, z, model: predictor.step(k, x, model(x, now), z)
 
     def correct(level):
-        eps = r * level.noise**2
+        eps = size * level.noise**2
         return lambda x, z, model: langevin_step(x, model(x, level), eps, z)
 
     steps = []
@@ -167,11 +168,6 @@ def pc_chain(predictor: Predictor, corrections: int = 0, r: float = 0.1) -> Chai
         repeat = corrections if reached.noise else 0
         steps += [predict(k), *[correct(reached)] * repeat]
     return tabulate(steps)
-
-
-def _corrections(M):
-    if index(M) < 0:
-        raise ValueError(f"corrections must be at least 0; got {M}")
 
 
 def corrector_size(
@@ -192,10 +188,10 @@ def corrector_size(
     if score.ndim != 2 or score.shape != z.shape:
         raise ValueError(f"score and z must be (n, d); got {score.shape}, {z.shape}")
     size, pull = (np.linalg.norm(v, axis=1, keepdims=True) for v in (z, score))
-    if over_batch:
-        size, pull = (v.mean(axis=0, keepdims=True) for v in (size, pull))
     if not (pull > 0).all():
         raise ValueError("score must not be zero: the step would be infinite")
+    if over_batch:
+        size, pull = (v.mean(axis=0, keepdims=True) for v in (size, pull))
     return 2 * alpha * (r * size / pull) ** 2
 
 
@@ -214,8 +210,10 @@ def pc_sample(
     Source: Song21 Algorithm 2 and 3, with the corrections after the predictions
     Test: test_predictors.py::test_the_bias_of_the_data_dependent_step
     """
+    (x,) = finite(x=x)
     generator(rng)
-    _corrections(corrections)
+    whole(0, corrections=corrections)
+    positive(r=r)
     return _pc_sample(predictor, x, model, corrections, r, rng, over_batch)
 
 

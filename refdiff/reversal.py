@@ -5,11 +5,10 @@ grids of times; model(x, level) returns the score, as in `Chain.run`.
 """
 
 from itertools import pairwise
-from operator import index
 
 import numpy as np
 
-from refdiff._check import Array, positive, vectors
+from refdiff._check import Array, vectors, whole
 from refdiff.chain import Chain
 from refdiff.ode import monotone
 from refdiff.probe import tabulate
@@ -25,17 +24,15 @@ def reversal(sde: SDE, model: Model, lam: float) -> Process:
     dx = [f - (1 + lam^2)/2 g^2 score] dt + lam g dw, run from T to 0: every lam >= 0 has
     the marginals of sde, lam = 1 is Anderson's reversal and lam = 0 an ODE
     ValueError if lam is below 0; when run, where signal(t) = 0 and the score says nothing.
-    Source: Zhang23 (5); Karras22 (6)
+    Source: Zhang23 for the family; Karras22 (6)
     Test: test_reversal.py::test_the_whole_family_keeps_the_marginals_of_mixtures
     """
     if not (np.ndim(lam) == 0 and np.isfinite(lam) and lam >= 0):
         raise ValueError(f"lam must be a finite number of at least 0; got {lam}")
 
     def f(x, t):
-        level = sde.level(t)
-        if level.signal == 0:
-            raise ValueError(f"the score says nothing of x0 at signal = 0 (t={t})")
-        return sde.f(x, t) - (1 + lam**2) / 2 * sde.g2(t) * model(x, level)
+        pull = (1 + lam**2) / 2 * sde.g2(t)
+        return sde.f(x, t) - pull * model(x, sde.level(t))
 
     return Process(f, lambda x, t: lam * sde.g(t))
 
@@ -97,11 +94,11 @@ def ddpm_schedule(sde: SDE, N: int) -> Schedule:
     """Return the DDPM steps that discretise a VP SDE: beta_i = beta(t_i) T/N, t_i = i T/N.
 
     ValueError if N is too small, so that some beta_i reaches 1, or sde is not VP.
-    Source: Chan v3 Thm 4.1, (4.13)
+    Source: Chan v3 (4.13), Thm 4.1
     Test: test_reversal.py::test_ddpm_steps_are_the_vp_sde_to_first_order
     """
-    positive(N=N)
-    t = sde.T * np.arange(1, index(N) + 1) / N
+    whole(N=N)
+    t = sde.T * np.arange(1, N + 1) / N
     _preserved(*sde.transition(0.0, t))
     return from_beta(sde.g2(t) * sde.T / N)
 
@@ -136,19 +133,26 @@ def snr_grid(sde: SDE, N: int, t_min: float) -> Array:
     Source: Lu22 3.4
     Test: test_reversal.py::test_grids_are_even_in_their_own_measure
     """
-    positive(N=N, t_min=t_min)
-    lam = np.linspace(sde.log_snr(sde.T), sde.log_snr(t_min), index(N) + 1)[1:-1]
+    whole(N=N)
+    least, most = sde.log_snr(sde.level(sde.T).t), sde.log_snr(t_min)
+    if not (t_min < sde.T and np.isfinite(most)):
+        raise ValueError(f"t_min must be below {sde.T} and have noise; got {t_min}")
+    lam = np.linspace(least, most, N + 1)[1:-1]
     return np.array([sde.T, *(sde.time(v) for v in lam), t_min])
 
 
 def between(sde: SDE, t: float, t_next: float, share: float) -> Level:
     """Return the Level at a share of the way from t to t_next in log(signal / noise).
 
+    ValueError if share is outside 0..1.
     Source: Lu22 3.2
     Test: test_exponential.py::test_stages_stand_between_the_times_in_log_snr
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in 0..1; got {share}")
     lam, lam_next = sde.log_snr(t), sde.log_snr(t_next)
-    return sde.level(sde.time((1 - share) * lam + share * lam_next))
+    inner = (1 - share) * lam + share * lam_next
+    return sde.level(sde.time(np.clip(inner, *sorted((lam, lam_next)))))
 
 
 def falling(grid: Array) -> list[float]:

@@ -1,7 +1,8 @@
 """Every sampler of a diffusion on a grid of times, side by side, and what order it has.
 
-A sampler's chain(sde, grid) goes down a falling grid of times whose last one may be
-above 0; `denoised` then adds the step to x0_hat. The orders are claims, each measured by
+A sampler's chain(sde, grid) goes down a falling grid of times from T, where it starts at
+sde.start(z), to a last one above 0 (Heun, RK4 and stochastic Heun ask the model there);
+`denoised` then adds the step to x0_hat. The orders are claims, each measured by
 a test: the error falls as (number of steps)^-order on grids even in log SNR.
 """
 
@@ -34,7 +35,10 @@ class Sampler(NamedTuple):
 
 
 def _solver(step, process):
-    return lambda sde, grid: solvers.chain(step, partial(process, sde), grid)
+    def chain(sde, grid):
+        return solvers.chain(step, partial(process, sde), reversal.falling(grid))
+
+    return chain
 
 
 def _flow(tableau):
@@ -96,11 +100,13 @@ SAMPLERS = (
 def denoised(sampler: Sampler, sde: SDE, grid: Array) -> Chain:
     """Return a sampler's chain, and one evaluation more that puts x0_hat for the last x.
 
-    grid (N+1,) falling to a time above 0
+    grid (N+1,) falling to a time with noise; ValueError at one without
     Source: Song21 G for the last step
     Test: test_samplers.py::test_each_sampler_asks_its_model_as_often_as_it_says
     """
     level = sde.level(grid[-1])
+    if level.noise == 0:
+        raise ValueError(f"grid must end where there is noise; got t = {level.t}")
 
     def last(x, z, model):
         return x0_from_score(x, model(x, level), level.signal, level.noise)

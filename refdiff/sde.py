@@ -7,12 +7,21 @@ be a number or an array. What runs backwards stands in `reversal`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from refdiff._check import Array, Scale, finite, positive
+from refdiff.rates import Beta, consistent, constant_beta, cosine_beta, linear_beta
 from refdiff.schedule import Level
+from refdiff.solvers import Process
+
+__all__ = ["SDE", "edm", "ou", "rescaled", "sub_vp", "ve", "vp"]
+__all__ += [
+    "Beta",
+    "constant_beta",
+    "cosine_beta",
+    "linear_beta",
+]  # rates of vp, sub_vp
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,14 @@ class SDE:
     noise0: float = 0.0
 
     def f(self, x: Array, t: Scale) -> Array:
-        """Return the drift a(t) x; x (..., d)  ->  (..., d).
+        """Return the drift a(t) x; x (..., d), t a number or (..., 1)  ->  (..., d).
 
         Source: Chan v3 Def 4.1, (4.10)
         Test: test_sde.py::test_the_marginal_solves_its_moment_equations
         """
-        return self.a(t) * x
+        if np.ndim(t) and np.shape(t)[-1] != 1:
+            raise ValueError(f"t must be a number or (..., 1); got {np.shape(t)}")
+        return self.a(self._time(t)) * x
 
     def g(self, t: Scale) -> Scale:
         """Return the diffusion coefficient, a standard deviation per root of time.
@@ -45,35 +56,61 @@ class SDE:
         Source: Chan v3 Def 4.1, (4.10)
         Test: test_sde.py::test_the_marginal_solves_its_moment_equations
         """
-        return np.sqrt(self.g2(t))
+        return np.sqrt(self.g2(self._time(t)))
+
+    @property
+    def process(self) -> Process:
+        """The SDE as a Process, for the steps of `solvers` on a rising grid.
+
+        Source: Chan v3 Def 4.1, (4.10), Ex 4.3, Ex 4.4
+        Test: test_solvers.py::test_brownian_motion_is_exact_at_any_step
+        """
+        return Process(self.f, lambda x, t: self.g(t))
+
+    def start(self, z: Array) -> Array:
+        """Return noise(T) z, z ~ N(0, I): where a reversal from T starts, on any process.
+
+        It leaves out signal(T) x0, which must be small beside it.
+        Source: Song21 C for the prior
+        Test: test_samplers.py::test_each_sampler_comes_to_the_data_from_its_own_start
+        """
+        return self.marginal(self.T)[1] * z
 
     def marginal(self, t: Scale) -> tuple[Scale, Scale]:
         """Return (signal, noise) of x_t = signal x0 + noise eps.
 
         t in 0..T, a number or an array  ->  two of its shape
-        ValueError if t is outside 0..T.
+        ValueError if t is outside 0..T, or the process has grown beyond all numbers.
         Source: Song21 (29)
         Test: test_sde.py::test_the_marginal_agrees_with_50_digits
         """
+        signal, var = self.transition(0.0, self._time(t))
+        finite(signal=signal, variance=var)
+        return signal, np.hypot(np.sqrt(var), signal * self.noise0)
+
+    def _time(self, t):
+        """Times within 0..T, or a refusal."""
         (t,) = finite(t=t)
         if not ((t >= 0) & (t <= self.T)).all():
             raise ValueError(f"t must be in 0..{self.T}; got {t}")
-        signal, var = self.transition(0.0, t)
-        return signal, np.hypot(np.sqrt(var), signal * self.noise0)
+        return t.astype(float)
 
     def level(self, t: float) -> Level:
         """Return the Level of time t: its signal, noise and t itself, as plain numbers.
 
+        ValueError where signal(t) = 0, so that a score there says nothing of x0.
         Source: definition
         Test: test_sde.py::test_time_is_the_inverse_of_the_log_snr
         """
         signal, noise = self.marginal(t)
+        if signal == 0:
+            raise ValueError(f"the score says nothing of x0 at signal = 0 (t={t})")
         return Level(float(signal), float(noise), float(t))
 
     def log_snr(self, t: Scale) -> Scale:
         """Return lambda = log(signal / noise), which falls with t; infinite without noise.
 
-        Source: Lu22 (2.5) for its use
+        Source: Lu22 3.1 for its use
         Test: test_sde.py::test_time_is_the_inverse_of_the_log_snr
         """
         signal, noise = self.marginal(t)
@@ -90,10 +127,11 @@ class SDE:
         from scipy.optimize import brentq
 
         most, least = self.log_snr(0.0), self.log_snr(self.T)
-        if not least <= log_snr <= most:
+        near = 1e-12 * (1 + abs(least))  # where it hardly falls, rounding goes beyond
+        if not least - near <= log_snr <= most + near:
             raise ValueError(f"log_snr must be in {least}..{most}; got {log_snr}")
-        if log_snr in (most, least):
-            return 0.0 if log_snr == most else self.T
+        if log_snr >= most or log_snr <= least:
+            return 0.0 if log_snr >= most else self.T
 
         def above(t):
             return max(-1e3, min(1e3, self.log_snr(t) - log_snr))  # finite at t = 0
@@ -121,64 +159,15 @@ def ou(alpha: float, beta: float, T: float = 1.0) -> SDE:
     )
 
 
-class Beta(NamedTuple):
-    """A noise rate beta(t) for t in 0..T, and its integral B(s, t) from s to t.
-
-    Source: Chan v3 Thm 4.1
-    Test: test_sde.py::test_the_integral_of_beta_is_its_integral
-    """
-
-    beta: Callable[[Scale], Scale]
-    B: Callable[[Scale, Scale], Scale]
-    T: float
-
-
-def linear_beta(beta_min: float = 0.1, beta_max: float = 20.0) -> Beta:
-    """Linear beta(t) on 0..1.
-
-    beta = beta_min + t (beta_max - beta_min);  B(s, t) = (t - s) times its mean
-    Source: Song21 (32)
-    Test: test_sde.py::test_the_marginal_agrees_with_50_digits
-    """
-    positive(beta_min=beta_min, beta_max=beta_max)
-
-    def beta(t):
-        return beta_min + t * (beta_max - beta_min)
-
-    return Beta(beta, lambda s, t: (t - s) * (beta(s) + beta(t)) / 2, 1.0)
-
-
-def cosine_beta(s: float = 0.008, T: float = 0.995) -> Beta:
-    """Beta(t) of the cosine schedule on 0..T, T < 1.
-
-    signal = cos w(t) / cos w(0),  w(t) = (t + s)/(1 + s) pi/2, so beta = 2 w' tan w(t),
-    which is infinite at t = 1: the process ends before
-    B(u, t) = 2 log(cos w(u) / cos w(t)), the difference factored into sines
-    Source: Nichol21 (17) in continuous time
-    Test: test_sde.py::test_the_marginal_agrees_with_50_digits
-    """
-    if not (np.isfinite(s) and s >= 0 and 0 < T < 1):
-        raise ValueError(f"s must be >= 0 and T in (0, 1); got {s}, {T}")
-    rate = np.pi / 2 / (1 + s)
-
-    def beta(t):
-        return 2 * rate / np.tan((1 - t) * rate)  # of the angle that is left
-
-    def B(u, t):
-        rise = np.sin((u + t + 2 * s) * rate / 2) * np.sin((t - u) * rate / 2)
-        return 2 * np.log1p(2 * rise / np.sin((1 - t) * rate))
-
-    return Beta(beta, B, T)
-
-
 def vp(rate: Beta) -> SDE:
     """Variance-preserving: dx = -(beta(t)/2) x dt + sqrt(beta(t)) dw.
 
     scale = exp(-B(s, t) / 2),  var = 1 - exp(-B(s, t))
+    ValueError if beta is below 0, or B is not its integral.
     Source: Chan v3 Thm 4.1, (4.14), (4.15), Ex 4.6; Song21 (11)
     Test: test_sde.py::test_the_marginal_solves_its_moment_equations
     """
-    beta, B, T = rate
+    beta, B, T = consistent(rate)
 
     def transition(s, t):
         return np.exp(-B(s, t) / 2), -np.expm1(-B(s, t))
@@ -191,10 +180,11 @@ def sub_vp(rate: Beta) -> SDE:
 
     scale = exp(-B(s, t) / 2),  var = (1 - exp(-B(s, t))) (1 - exp(-B(0, s) - B(0, t))),
     so that noise = 1 - exp(-B(0, t)): VP's noise squared
+    ValueError if beta is below 0, or B is not its integral.
     Source: Song21 (28), (29)
     Test: test_sde.py::test_the_marginal_solves_its_moment_equations
     """
-    beta, B, T = rate
+    beta, B, T = consistent(rate)
 
     def transition(s, t):
         var = np.expm1(-B(s, t)) * np.expm1(-B(0.0, s) - B(0.0, t))

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff._check import Array, finite
+from refdiff._check import Array, alike, finite
 from refdiff.chain import Chain
-from refdiff.ode import Slope, Tableau, monotone, runge_kutta_step
+from refdiff.ode import Slope, Tableau, asked, monotone, runge_kutta_step
 from refdiff.probe import tabulate
 from refdiff.targets import Model
 
@@ -42,8 +42,8 @@ def euler_maruyama_step(
     Source: Chan v3 Ex 4.3, Ex 4.4, Ex 4.5, (4.12), Fig 4.2, Fig 4.3, Fig 4.4
     Test: test_solvers.py::test_strong_orders_on_shared_brownian_paths
     """
-    h = t_next - t
-    return x + h * process.f(x, t) + np.sqrt(abs(h)) * process.g(x, t) * z
+    (x, z), h = alike(x=x, z=z), t_next - t
+    return x + h * asked(process.f, x, t) + np.sqrt(abs(h)) * process.g(x, t) * z
 
 
 def stochastic_heun_step(
@@ -54,14 +54,14 @@ def stochastic_heun_step(
     k1 = h f(x, t) + sqrt(|h|) g(x, t) z;  k2 the same at (x + k1, t_next)
     x_next = x + (k1 + k2) / 2
     x, z (..., d)  ->  (..., d);  strong order 1 for one noise, or for g of t alone, where
-    the solution is Ito's as well
+    the solution is Ito's as well; 1/2 for several noises that do not commute
     Source: Kloeden92 for the method
     Test: test_solvers.py::test_strong_orders_on_shared_brownian_paths
     """
-    h = t_next - t
+    (x, z), h = alike(x=x, z=z), t_next - t
     dw = np.sqrt(abs(h)) * z
-    k1 = h * process.f(x, t) + process.g(x, t) * dw
-    k2 = h * process.f(x + k1, t_next) + process.g(x + k1, t_next) * dw
+    k1 = h * asked(process.f, x, t) + process.g(x, t) * dw
+    k2 = h * asked(process.f, x + k1, t_next) + process.g(x + k1, t_next) * dw
     return x + (k1 + k2) / 2
 
 
@@ -99,14 +99,15 @@ def _paths(step, process, x, grid, z):
     yield x.copy()
     for (t, t_next), z_k in zip(pairwise(grid.tolist()), z, strict=True):
         x = step(process, x, t, t_next, z_k)
-        yield x
+        yield x.copy()
 
 
 def chain(step: Step, process: Callable[[Model], Process], grid: Array) -> Chain:
     """Return a solver over a grid as a Chain.
 
     process(model) -> Process, affine in x and in the model's outputs, such as
-    `functools.partial(sde.reverse, vp)`; a forward process asks no model
+    `functools.partial(reversal.reverse, vp)`; a forward process asks no model, as
+    `lambda model: vp.process`
     grid (N+1,): falling for a reversal, rising for a forward process
     ValueError "not affine" if the process is not.
     Source: definition

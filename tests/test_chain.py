@@ -433,3 +433,13 @@ def test_a_chain_may_go_on_with_another():
         np.testing.assert_allclose(got, end, rtol=1e-14)
         assert both.steps == 6
         assert both.evaluations == first.evaluations + second.evaluations
+
+
+def test_the_law_from_much_noise_needs_a_start():
+    """N(0, I) is no start for VE, whose first level is wider."""
+    level = Level(1.0, 80.0, 80.0)
+    chain = tabulate([lambda x, z, model: x + 3200.0 * model(x, level)])
+    with pytest.raises(ValueError, match="start_cov must be given.*80"):
+        chain.law(np.zeros(1), np.eye(1))
+    _, covs = chain.law(np.ones(1), np.eye(1), np.zeros(1), 6400 * np.eye(1))
+    assert covs[-1, 0, 0] == pytest.approx(6400 * (1 - 3200 / 6401) ** 2)

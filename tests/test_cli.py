@@ -116,15 +116,21 @@ def test_ctrl_c_keeps_what_was_trained(elsewhere):
     """SIGINT during training: exit 0, a table, and a checkpoint that loads."""
     command = [sys.executable, "-m", "refdiff", "--steps", "1000000", "--T", "10"]
     command += ["--samples", "200", "--save", "m.npz"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "import runpy; runpy.run_module('refdiff', run_name='__main__')"
+    command[1:3] = ["-c", code]  # a test run in the background ignores SIGINT
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 240
-    while not (elsewhere / "m.npz").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert (elsewhere / "m.npz").exists(), "no checkpoint was written on the way"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 240
+        while not (elsewhere / "m.npz").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert (elsewhere / "m.npz").exists(), "no checkpoint was written on the way"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 0, err
     assert "going on with what was trained" in err
     assert "ancestral" in out
@@ -455,3 +461,23 @@ def test_all_samplers_run_from_a_saved_model(elsewhere, capsys, monkeypatch):
     best = tour_samplers.compare(settings, data, state.ema, 200).best
     want = best.samples * data.scale + data.shift
     np.testing.assert_array_equal(np.load("p.npy"), want)
+
+
+def test_algorithm_1_is_shown_with_its_slip(capsys):
+    assert cli.main(["show", "Algorithm", "1"]) == 0
+    out, _ = capsys.readouterr()
+    assert "def pc_chain" in out
+    assert "refdiff errata Box 4.4 inference" in out
+    assert cli.main(["errata", "algorithm 1"]) == 0
+    assert "no prediction survives" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_whole_number_means_a_chapters_figures(elsewhere, monkeypatch, capsys):
+    (elsewhere / "figures").mkdir()
+    for name in ("fig_3_04_x", "fig_4_01_y"):
+        script = f"def main():\n    print('drawn {name}')\n"
+        (elsewhere / "figures" / f"{name}.py").write_text(script)
+    assert cli.main(["figures", "4"]) == 0
+    out, _ = capsys.readouterr()
+    assert "drawn fig_4_01_y" in out
+    assert "fig_3_04" not in out

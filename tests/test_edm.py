@@ -16,7 +16,7 @@ from scipy import stats
 from support import assert_accurate, exact, ks_passes
 
 from refdiff import edm, ode, reversal, sde, solvers, toys
-from refdiff.edm import edm_chain, edm_step, karras, precondition
+from refdiff.edm import edm_chain, edm_step, karras, precondition, times_of
 from refdiff.probe import tabulate
 from refdiff.samplers import measured_order
 from refdiff.schedule import Level
@@ -93,7 +93,7 @@ def test_grids_that_are_none_are_refused_by_name():
         with pytest.raises(ValueError, match="rho must be finite and above 0"):
             karras(5, rho=rho)
     for bad in ((1.0, 1.0), (2.0, 1.0)):
-        with pytest.raises(ValueError, match="sigma_min below sigma_max"):
+        with pytest.raises(ValueError, match="sigma_max must be above"):
             karras(5, *bad)
     for N in (0, -1):
         with pytest.raises(ValueError, match=f"N must be at least 1.*got {N}"):
@@ -562,3 +562,53 @@ def test_preconditioning_broadcasts_and_refuses():
         with pytest.raises(ValueError, match="sigma_data must be"):
             precondition(1.0, bad)
     assert edm.Precondition._fields == ("c_skip", "c_out", "c_in", "c_noise", "weight")
+
+
+def test_the_window_is_one_of_noise_over_signal():
+    """On VP, sigma = 2 has noise 0.894 and signal 0.447."""
+    vp = sde.vp(sde.linear_beta())
+    sigmas = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
+    grid = np.array([vp.time(-np.log(s)) for s in sigmas] + [0.0])
+    chain = edm_chain(vp, grid, churn=1.0, s_min=0.9, s_max=4.5)
+    rows = np.split(chain.c, np.flatnonzero(chain.ends)[:-1] + 1)
+    assert [r.any() for r in rows] == [False, True, True, True, False]
+
+
+def test_a_step_adds_noise_of_size_1_unless_told():
+    x, z = np.zeros((3, 1)), np.ones((3, 1))
+    levels = [Level(1.0, s, s) for s in (1.0, 1.25, 0.5)]
+    data = toys.blobs([1.0], [[1.5]], 0.5)
+    got = edm_step(x, *levels, data.model, z)
+    # added first, 0.75 = sqrt(1.25^2 - 1), then a step without more
+    want = edm_step(x + 0.75, levels[1], *levels[1:], data.model, 0 * z)
+    np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("gamma", [1e-12, 1e-6, 0.1, 0.4])
+def test_added_noise_keeps_its_digits_where_little_is_added(gamma):
+    """A silent model on the way to hat: only the noise is left."""
+    now, hat = 0.3, 0.3 * (1 + gamma)
+    levels = [Level(1.0, s, s) for s in (now, hat, hat)]
+    got = edm_step(np.zeros((1, 1)), *levels, lambda x, level: 0 * x, np.ones((1, 1)))
+    low, high = exact([now, hat])
+    assert got.item() == pytest.approx(
+        float(mp.sqrt(high**2 - low**2)), rel=2e-15, abs=0
+    )
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("process", [sde.edm(100.0), VP, sde.ve(1e-3, 100.0)])
+def test_a_karras_grid_has_its_times_on_every_process(process):
+    """noise / signal at the times is the grid; for EDM they are the grid itself."""
+    sigma = karras(9, 0.01, 80.0)
+    grid = times_of(process, sigma if process.noise0 == 0 else sigma[:-1])
+    signal, noise = process.marginal(grid)
+    np.testing.assert_allclose(noise / signal, sigma[: len(grid)], rtol=1e-11)
+    assert grid[-1] == 0 or process.noise0
+    if process.marginal(1.0)[1] == 1:
+        np.testing.assert_allclose(grid, sigma, rtol=1e-13)
+    with pytest.raises(ValueError, match="sigma must be at least 0"):
+        times_of(process, np.array([1.0, -0.1]))
+    with pytest.raises(ValueError, match="log_snr must be in"):
+        times_of(process, np.array([1e5, 1.0]))

@@ -1,6 +1,7 @@
 """Each record of a slip: the right form meets the truth, the printed one does not."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -201,3 +202,101 @@ def test_the_printed_rk4_solves_another_equation():
     *_, end = ode.reference_flow(mixed, np.array([2.0]), np.array([0.0, 1.0]))
     (example,) = errata.find("Ex 4.8")
     assert example.measure().printed == pytest.approx(end[0], rel=1e-4)
+
+
+def value(formula, **given):
+    """A formula as a reader would work it out: names, a space for a product, ^."""
+    formula = re.sub(r"(?<=\d)(?=[a-z])", " ", formula)
+    formula = formula.replace("[", "(").replace("]", ")")
+    for name, number in sorted(given.items(), key=lambda v: -len(v[0])):
+        formula = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"({number!r})", formula)
+    formula = re.sub(r"(?<=[\d)]) +(?=[(a-z])", " * ", formula).replace("^", "**")
+    return eval(formula, {"sqrt": np.sqrt, "exp": np.exp, "log": np.log})
+
+
+def variance(formula, steps, start, x, score, **given):
+    """Of a recursion as printed, from its factor of x and of z, if the score is -x."""
+    right = formula.split(" = ")[-1]
+    factor = value(right, **{x: 1.0, score: -1.0, "z": 0.0}, **given)
+    kick = value(right, **{x: 0.0, score: 0.0, "z": 1.0}, **given)
+    for _ in range(steps):
+        start = factor**2 * start + kick**2
+    return start
+
+
+@pytest.mark.identity
+def test_the_recursions_that_are_printed_have_the_variances_that_are_measured():
+    for place, steps, start, x, score, given in (
+        ("Ex 4.4", 10, 0.0, "x_{i-1}", "score", {"alpha": 1.0, "beta": 0.1, "dt": 0.1}),
+        ("(4.17)", 100, 1.0, "x_i", "score", {"beta_i": 0.05}),
+        ("Section 4.4", 2000, 0.0, "x", "s(x, sigma_i)", {"eps": 0.01}),
+    ):
+        erratum = next(e for e in errata.CHAPTER_4 if e.place == place)
+        numbers = erratum.measure()
+        for text, want in (
+            (erratum.printed.replace("grad ", ""), numbers.printed),
+            (erratum.right, numbers.truth),
+        ):
+            text = text.split(": ")[-1]
+            got = variance(text, steps, start, x, score, **given)
+            assert got == pytest.approx(want, rel=1e-11), (place, text)
+
+
+@pytest.mark.identity
+def test_the_formulas_that_are_printed_have_the_numbers_that_are_measured():
+    records = {e.place: (e, e.measure()) for e in errata.CHAPTER_4}
+    first, n = records["Ex 4.1"]
+    power = first.right.split(" = ")[1]
+    given = {"beta": 1.0, "dt": 0.1, "i": 10, "x_0": 1.0}
+    assert value(power, **given) == pytest.approx(n.truth, rel=1e-13)
+    curve = first.printed.split(" = ")[1].split(" is ")[0]
+    assert value(curve, beta=1.0, t=1.0) == pytest.approx(n.printed, rel=1e-13)
+
+    noise, n = records["(4.21)"]
+    given = {"sigma_i": 1.0, "sigma_{i-1}": 0.5}
+    for text, want in ((noise.printed, n.printed), (noise.right, n.truth)):
+        got = value(text.split("variance ")[1], **given)
+        assert got == pytest.approx(want, rel=1e-13)
+
+    mixed, n = records["Ex 4.8"]
+    solution = re.search(r"solution is (.*?) for any c", mixed.follows)[1]
+    assert value(solution, t=0.0, c=0.0) == 2  # where it starts
+    assert value(solution, t=1.0, c=0.0) == pytest.approx(n.truth, rel=1e-13)
+    h, t = 1e-4, 0.6  # and it solves dx/dt = (x + t^2 - 2) / (t + 1), whatever c
+    low, x, high = (value(solution, t=t + k * h, c=0.7) for k in (-1, 0, 1))
+    assert (high - low) / (2 * h) == pytest.approx((x + t**2 - 2) / (t + 1), rel=1e-7)
+    assert n.route.split(", ")[1] == "5 - 4 log 2"
+    assert n.truth == pytest.approx(5 - 4 * np.log(2), rel=1e-13)
+
+    coarse, _ = records["Ex 4.4"]
+    said = re.findall(r"(beta\^2 / .*?) = ([\d.]+)[,.] ", coarse.follows)
+    assert len(said) == 2
+    for formula, number in said:
+        assert value(formula, alpha=1.0, beta=0.1) == pytest.approx(
+            float(number), abs=5e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("(4.17)", "means 4.0 and -4.0 where 2.98 and -2.98 are right"),
+        ("(4.17)", "deviation of 1.95 where 1.01 is"),
+        ("Ex 4.4", "= 0.0133, the equation"),
+        ("Ex 4.8", "5/6 f(t, x) + 1/6 f(x, t)"),
+        ("(4.21)", "the variance of its noise is twice the factor of its score"),
+        ("Section 4.4", "keeps half of the variance"),
+    ],
+)
+def test_the_record_says_what_is_measured_elsewhere(place, words):
+    (record,) = [e for e in errata.CHAPTER_4 if e.place == place]
+    assert words in record.follows
+
+
+@pytest.mark.control
+def test_what_is_right_of_ex_4_8_is_computed_by_rk4(monkeypatch):
+    """With Euler's method in its place the right form would not be right."""
+    (example,) = errata.find("Ex 4.8")
+    monkeypatch.setattr(ode, "RK4", ode.EULER)
+    numbers = example.measure()
+    assert 1e-4 < abs(numbers.right - numbers.truth) < 1e-2

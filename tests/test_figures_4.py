@@ -6,7 +6,7 @@ from scipy import stats
 from support import ks_passes, mixture_cdf
 from test_figures import figure
 
-from refdiff import samplers, toys
+from refdiff import ode, reversal, samplers, sde, toys
 
 
 @pytest.mark.order
@@ -166,3 +166,39 @@ def test_figure_4_11_ddim_is_the_same_in_both_coordinates(tmp_path):
         off.append(np.abs(vp[-1] - flow[-1]).max())
         assert (np.diff(flow, axis=1) > 0).all()
     assert 3 < off[0] / off[1] < 5  # it is of first order
+
+
+@pytest.mark.oracle
+def test_figure_4_08_flow_starts_at_middles_and_ends_where_scipys_does(tmp_path):
+    n, law, vp = 12, toys.example_4_6(), sde.vp(sde.linear_beta())
+    *_, found = figure("fig_4_08")(tmp_path / "x.png", n=n, N=100)
+    _, path = found["probability flow"]
+    middles = (np.arange(n) + 0.5) / n
+    np.testing.assert_allclose(stats.norm.cdf(path[0]), middles, rtol=1e-12)
+    np.testing.assert_array_equal(found["reverse SDE"][1][0], path[0])
+    flow = reversal.probability_flow(vp, law.model)
+    end = ode.reference_flow(flow.f, path[0][:, None], np.array([1.0, 0.0]))[-1]
+    np.testing.assert_allclose(path[-1], end[:, 0], atol=1e-3)
+
+
+@pytest.mark.oracle
+def test_figure_4_10_counts_the_error_of_the_mean_and_of_the_variance(tmp_path):
+    """N(1.5, 0.4), by Euler-Maruyama's own law from the exact one at T."""
+    vp, N = sde.vp(sde.linear_beta()), 16
+    _, error = figure("fig_4_10")(tmp_path / "x.png", budgets=(8, 16, 32))[
+        "Euler-Maruyama"
+    ]
+    grid = reversal.snr_grid(vp, N, vp.time(3.0))
+    (a, v), (a_end, v_end) = (
+        (1.5 * signal, 0.4 * signal**2 + noise**2)
+        for signal, noise in map(vp.marginal, grid[[0, -1]])
+    )
+    (chain,) = [
+        s.chain(vp, grid) for s in samplers.SAMPLERS if s.name == "Euler-Maruyama"
+    ]
+    means, covs = chain.law(
+        np.array([1.5]), np.array([[0.4]]), np.array([a]), np.array([[v]])
+    )
+    off = abs(means[-1, 0] - a_end), abs(covs[-1, 0, 0] - v_end)
+    assert min(off) > 1e-4
+    assert error[1] == pytest.approx(sum(off), rel=1e-9)

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "refdiff"
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
-probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers sde reversal
+probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
 ornstein exponential edm predictors samplers likelihood brownian master fokker_planck
 metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
 """
@@ -199,6 +199,9 @@ def test_what_is_nearest_to_a_place_comes_first():
     assert found["Ex 1.6"] == ["elbo_surface", "prior_kl"]
     assert found["2.11"][0] == "q_sample"
     assert found["2.26"] == ["q_posterior", "sigma_q"]
+    firsts = {"Thm 4.1": "vp", "Thm 4.2": "reverse", "Thm 4.4": "reverse"}
+    for place, name in firsts.items():
+        assert cite.find(place)[0].name == name
 
 
 def test_ranges_of_equations_are_expanded():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import integrate
 from support import check_grad, levels, mixtures
 
-from refdiff import gaussian, sde
+from refdiff import gaussian, ode, sde
 from refdiff.likelihood import (
     bits_per_dim,
     continuous_loss,
@@ -699,3 +699,47 @@ def test_the_likelihood_refuses_what_would_mislead(change, match):
         log_likelihood(
             sde=VP, model=linearised_mixture(world(2)), **{**given, **change}
         )
+
+
+@pytest.mark.order
+def test_the_likelihood_has_the_order_of_the_tableau_it_is_given():
+    law, t_min, x, want, last = setting(VP, 1)
+    for tableau, order in ((ode.EULER, 1), (ode.HEUN, 2)):
+        errors = []
+        for N in (100, 200):
+            grid, model = rising(VP, N, t_min), linearised_mixture(law)
+            got, _ = log_likelihood(x, VP, model, grid, last.logpdf, None, tableau)
+            errors.append(np.abs(got - want).max())
+        assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
+
+
+def test_a_density_that_is_not_finite_has_no_bits():
+    with pytest.raises(ValueError, match="log_p must be finite"):
+        bits_per_dim(np.array([0.0, np.nan]), 3, 1.0)
+
+
+def test_a_network_is_not_asked_where_x_is_not_finite():
+    net, params = network(2, 0)
+    with pytest.raises(ValueError, match="x must be finite"):
+        log_likelihood(
+            np.full((1, 2), np.nan), VP, linearised_eps(net, params), [0.1, 0.5]
+        )
+
+
+def test_what_a_model_or_prior_returns_is_looked_at():
+    """A plain score, a push or a prior of another shape: refused by name."""
+    law, t_min, x, *_ = setting(VP, 1)
+    grid, good = rising(VP, 4, t_min), linearised_mixture(law)
+    with pytest.raises(TypeError, match=r"model must return \(score, push\)"):
+        log_likelihood(x, VP, law.model, grid)
+    for bad in (
+        lambda x, level: (good(x, level)[0], lambda v: v[:, 0]),
+        lambda x, level: (good(x, level)[0][:, 0], lambda v: v),
+    ):
+        with pytest.raises(ValueError, match="must have the shape of x"):
+            log_likelihood(x, VP, bad, grid)
+    for prior in (lambda z: -(z**2), lambda z: -1.0):
+        with pytest.raises(ValueError, match="prior must return"):
+            log_likelihood(x, VP, good, grid, prior)
+    with pytest.raises(ValueError, match="d must be at least 1"):
+        bits_per_dim(-1.0, 0, 1.0)

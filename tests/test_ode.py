@@ -233,3 +233,15 @@ def test_a_tableau_of_ones_own_runs():
         *_, x = flow(problem.f, np.array([2.0]), np.linspace(0, 6, N + 1), kutta)
         errors.append(abs(x[0] - problem.exact(2.0, 6.0)))
     assert abs(measured_order(errors) - 3).max() < 0.1
+
+
+def test_a_slope_of_another_shape_is_refused():
+    """x (3, 1) with a slope (3,) would broadcast to (3, 3)."""
+    x = np.ones((3, 1))
+    for run in (
+        lambda f: list(flow(f, x, [0.0, 1.0])),
+        lambda f: runge_kutta_step(f, x, 0.0, 1.0, EULER),
+        lambda f: ode.reference_flow(f, x, [0.0, 1.0]),
+    ):
+        with pytest.raises(ValueError, match=r"f\(x, t\) must be \(3, 1\)"):
+            run(lambda x, t: -x[:, 0])

@@ -389,3 +389,57 @@ def test_a_reversal_without_its_factor_does_not_run_backwards(factor):
 def test_what_does_not_fit_is_refused(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize("A", [np.array(-0.5), np.zeros((0, 0))])
+def test_a_drift_that_is_a_number_or_empty_is_refused_by_name(A):
+    with pytest.raises(ValueError, match=r"A must be \(d, d\)"):
+        ou_transition(A, np.ones((len(A) if A.ndim else 1, 1)), 1.0)
+
+
+def test_without_any_noise_there_is_no_spread():
+    F, Q = ou_transition(TURN, np.zeros((2, 0)), 1.0)
+    assert not Q.any()
+    np.testing.assert_allclose(F, ou_transition(TURN, KICK, 1.0)[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["mean", "cov"])
+def test_moments_that_are_not_finite_are_refused_by_name(name):
+    given = {"mean": MEAN, "cov": COV}
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        moment_rates(TURN, KICK, **{**given, name: given[name] * np.nan})
+
+
+def test_noise_that_is_not_finite_is_refused_by_name():
+    with pytest.raises(ValueError, match="z must be finite"):
+        ou_step(MEAN, MEAN * np.nan, TURN, KICK, 1.0)
+
+
+def test_many_coordinates_that_pull_together_keep_their_digits():
+    """A = -J of ones, h = 1: 0 or -d along one direction only; entries say 1, not d."""
+    for d in (2, 20, 60):
+        one = np.ones((d, d)) / d  # the projection on that direction
+        F, Q = ou_transition(-d * one, np.eye(d), 1.0)
+        np.testing.assert_allclose(F, np.eye(d) + np.expm1(-d) * one, atol=1e-13)
+        spread = np.eye(d) - one - np.expm1(-2 * d) / (2 * d) * one
+        np.testing.assert_allclose(Q, spread, atol=1e-13)
+
+
+def test_the_root_is_symmetric_and_a_step_of_no_time_stands_still():
+    """R R = Q with R = R^T, also where Q has no inverse."""
+    for h in (0.0, 1e-3, 0.3):
+        A = np.array([[-0.5, 20.0], [0.0, -0.5]])
+        R = ou_step(np.zeros((2, 2)), np.eye(2), A, KICK, h)
+        Q = ou_transition(A, KICK, h)[1]
+        np.testing.assert_array_equal(Q, Q.T)
+        size = np.abs(Q).max()
+        np.testing.assert_allclose(R, R.T, rtol=0, atol=1e-12 * np.sqrt(size))
+        np.testing.assert_allclose(R @ R, Q, rtol=0, atol=1e-13 * size)
+    np.testing.assert_array_equal(ou_step(MEAN, MEAN, TURN, KICK, 0.0), MEAN)
+
+
+def test_the_noise_is_symmetric_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    A, G = rng.standard_normal((2, 5, 5))
+    _, Q = ou_transition(A - 2 * np.eye(5), G, 0.7)
+    np.testing.assert_array_equal(Q, Q.T)

@@ -213,7 +213,8 @@ def test_a_chain_corrects_what_was_predicted(kind, M):
             m -= eps * pull * (m - b * mean)
             v = (1 - eps * pull) ** 2 * v + 2 * eps
             labels.append(s)
-    means, covs = table.law(np.array([mean]), np.array([[v0]]))
+    start = np.zeros(1), np.eye(1)
+    means, covs = table.law(np.array([mean]), np.array([[v0]]), *start)
     assert means[-1, 0] == pytest.approx(m, rel=1e-12)
     assert covs[-1, 0, 0] == pytest.approx(v, rel=1e-12)
     assert table.t.tolist() == labels
@@ -362,7 +363,8 @@ def test_song_samples_on_vp_take_alpha_bar_and_stop_at_no_noise():
             "i must",
         ),
         (lambda: pc_chain(vp_predictor(SCHED), -1), "corrections must be"),
-        (lambda: pc_chain(vp_predictor(SCHED), 1, 0.0), "r must be"),
+        (lambda: pc_chain(vp_predictor(SCHED), 1, 0.0), "size must be"),
+        (lambda: pc_chain(vp_predictor(SCHED), 1, 2.0), "size must be"),
         (
             lambda: reverse_step(np.ones(1), 0, np.ones(1), np.ones(1), SCHED),
             "t must be",

@@ -8,6 +8,7 @@ from support import mixtures
 
 from refdiff import (
     ddpm,
+    edm,
     exponential,
     forward,
     gaussian,
@@ -18,7 +19,7 @@ from refdiff import (
     sde,
     toys,
 )
-from refdiff.samplers import measured_order
+from refdiff.samplers import measured_order, predictor_on
 
 PROCESSES = {
     "VP linear": sde.vp(sde.linear_beta()),
@@ -120,9 +121,21 @@ def test_reversals_refuse_what_has_no_meaning():
         with pytest.raises(ValueError, match="lam must be"):
             reversal.reversal(VP, toys.example_2_1().model, lam)
     forgotten = sde.ou(1.0, 1.0, T=2000.0)
-    back = reversal.reverse(forgotten, toys.example_2_1().model)
-    with pytest.raises(ValueError, match="signal = 0"):
-        back.f(np.ones((1, 1)), 2000.0)
+    model, grid = toys.example_2_1().model, np.linspace(2000.0, 1.0, 5)
+    back = reversal.reverse(forgotten, model)
+    for run in (
+        lambda: back.f(np.ones((1, 1)), 2000.0),
+        lambda: reversal.ancestral_chain(forgotten, grid),
+        lambda: predictor_on(forgotten, grid),
+        lambda: exponential.dpm_chain(forgotten, grid),
+        lambda: exponential.dpmpp_2m_chain(forgotten, grid),
+        lambda: edm.edm_chain(forgotten, grid),
+        lambda: reversal.snr_grid(forgotten, 5, 1.0),
+    ):
+        with pytest.raises(ValueError, match="signal = 0"):
+            run()
+    with pytest.raises(ValueError, match="share must be"):
+        reversal.between(VP, 0.5, 0.4, 1.1)
 
 
 @pytest.mark.order
@@ -237,8 +250,15 @@ def test_grids_are_even_in_their_own_measure(name):
     assert reversal.snr_grid(process, 1, t_min).tolist() == [process.T, t_min]
     with pytest.raises(ValueError, match="grid must fall"):
         reversal.falling(grid[::-1])
+    if name == "VE":  # which has noise at t = 0 already
+        assert reversal.snr_grid(process, 4, 0.0)[-1] == 0
+    else:
+        with pytest.raises(ValueError, match="t_min must be"):
+            reversal.snr_grid(process, 4, 0.0)
     with pytest.raises(ValueError, match="t_min must be"):
-        reversal.snr_grid(process, 4, 0.0)
+        reversal.snr_grid(process, 4, process.T)
+    with pytest.raises(TypeError, match="N must be an integer"):
+        reversal.snr_grid(process, 4.0, t_min)
     with pytest.raises(ValueError, match="N must be"):
         reversal.snr_grid(process, 0, t_min)
 

@@ -120,3 +120,27 @@ def test_a_sampler_of_ones_own_joins():
     assert isinstance(predictor_on(VP, [1.0, 0.5]), predictors.Predictor)
     with pytest.raises(ValueError, match="grid must fall"):
         predictor_on(VP, [0.5, 1.0])
+
+
+@each
+@pytest.mark.parametrize(
+    "process", [VP, sde.ve(0.01, 80.0), sde.edm(), sde.ou(1, 1.4, 12.0)]
+)
+def test_each_sampler_comes_to_the_data_from_its_own_start(sampler, process):
+    """start(z) on any process, whose noise at T need not be 1: the data's law, nearly."""
+    t_min = process.time(3.0)
+    chain = sampler.chain(process, reversal.snr_grid(process, 300, t_min))
+    spread = process.start(1.0) ** 2
+    start = np.zeros(2), spread * np.eye(2)
+    assert orders.law_error(chain, start, marginal_law(process, t_min)) < 0.15
+
+
+@each
+def test_each_sampler_refuses_a_grid_that_rises(sampler):
+    with pytest.raises(ValueError, match="grid must fall"):
+        sampler.chain(VP, np.linspace(0.01, 1.0, 20))
+
+
+def test_a_last_step_from_no_noise_is_refused():
+    with pytest.raises(ValueError, match="grid must end where there is noise"):
+        denoised(SAMPLERS[3], VP, np.array([1.0, 0.5, 0.0]))

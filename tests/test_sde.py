@@ -167,7 +167,10 @@ def test_transitions_compose(name, u, v, w):
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("rate", [linear_beta(), linear_beta(1.0, 3.0), cosine_beta()])
+@pytest.mark.parametrize(
+    "rate",
+    [linear_beta(), linear_beta(1.0, 3.0), cosine_beta(), sde.constant_beta(0.7)],
+)
 def test_the_integral_of_beta_is_its_integral(rate):
     for s, t in ((0.0, 0.3), (0.2, 0.9), (0.5, 0.5001)):
         want, _ = integrate.quad(rate.beta, s, t, epsrel=1e-13)
@@ -282,3 +285,38 @@ def test_the_numbers_of_the_papers():
     g = ve(0.01, 50.0).g(0.5)
     assert g == pytest.approx(0.01 * 5000**0.5 * np.sqrt(2 * np.log(5000)))
     assert sde.edm().g(3.0) == pytest.approx(np.sqrt(6))
+
+
+@pytest.mark.parametrize(
+    ("rate", "match"),
+    [
+        (sde.Beta(lambda t: 0.1 + 9 * t, lambda s, t: t - s, 1.0), "B must be beta's"),
+        (sde.Beta(lambda t: t - 0.5, lambda s, t: (t - s) * 0.1, 1.0), "at least 0"),
+    ],
+)
+def test_a_rate_and_its_integral_must_agree(rate, match):
+    for make in (vp, sub_vp):
+        with pytest.raises(ValueError, match=match):
+            make(rate)
+
+
+def test_times_are_looked_at_wherever_they_are_given():
+    process, x = PROCESSES["VP linear"], np.ones((3, 2))
+    for call in (process.g, process.marginal, lambda t: process.f(x, t)):
+        with pytest.raises(ValueError, match="t must be in"):
+            call(1.5)
+    with pytest.raises(ValueError, match=r"t must be a number or \(\.\.\., 1\)"):
+        process.f(np.ones((2, 2)), np.array([0.1, 0.9]))
+    grown = pytest.raises(ValueError, match="must be finite; it holds inf")
+    with grown, np.errstate(over="ignore"):
+        ou(-50.0, 1.0, T=40.0).marginal(40.0)
+    got = process.marginal(np.float32(0.3))  # worked out in float64
+    assert got == pytest.approx(process.marginal(float(np.float32(0.3))), rel=1e-15)
+
+
+def test_the_forward_process_and_its_start():
+    process, z = PROCESSES["VE"], np.ones((2, 1))
+    np.testing.assert_allclose(process.start(z), 50.0)
+    f, g = process.process
+    assert (f(z, 0.3) == 0).all()
+    assert g(z, 0.3) == process.g(0.3)

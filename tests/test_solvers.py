@@ -150,3 +150,13 @@ def test_what_does_not_fit_is_refused_by_name():
     path = list(run(x, grid, np.ones((4, 3, 1))))
     assert path[0] is not x
     assert (x == 1).all()
+
+
+@pytest.mark.parametrize("step", [euler_maruyama_step, stochastic_heun_step])
+def test_noise_and_drift_of_another_shape_are_refused(step):
+    x = np.ones((3, 1))
+    with pytest.raises(ValueError, match="one shape: x \\(3, 1\\), z \\(3,\\)"):
+        step(GBM, x, 0.0, 0.1, np.ones(3))
+    flat = Process(lambda x, t: -x[:, 0], lambda x, t: 1.0)
+    with pytest.raises(ValueError, match=r"f\(x, t\) must be \(3, 1\)"):
+        step(flat, x, 0.0, 0.1, x)

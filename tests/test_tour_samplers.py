@@ -233,3 +233,63 @@ def test_one_learned_score_serves_every_sampler(target, monkeypatch):
         assert run.ratio < 3.3
         if run.model == "learned":
             assert foil.ratio > 1.8 * run.ratio
+
+
+def trial(name, model, budget, evaluations, ratio):
+    return tour_samplers.Trial(
+        name, model, budget, evaluations, np.zeros((7, 2)), ratio
+    )
+
+
+def test_of_runs_as_dear_and_at_the_floor_the_nearest_is_best():
+    runs = [
+        trial(n, "learned", 8, 8, r) for n, r in (("a", 0.9), ("b", 0.7), ("c", 0.8))
+    ]
+    assert tour_samplers.Study(runs, 1.0).best.sampler == "b"
+
+
+def test_the_last_lines_of_the_table_give_the_floor_and_the_price():
+    runs = [
+        trial("Euler", "learned", 8, 8, 1.26),
+        trial("Heun", "learned", 8, 7, 123.4),
+    ]
+    lines = tour_samplers.report(tour_samplers.Study(runs, 0.05678)).splitlines()
+    assert "floor (0.0568)" in lines[-3]
+    assert lines[-1].endswith("Euler, 8 evaluations, 1.3 floors")
+    assert lines[5].split()[2] == "123"  # t7
+
+
+def test_the_budgets_and_sizes_of_the_tour():
+    assert tour_samplers.BUDGETS == tuple(8 * 2**k for k in range(5))
+    assert (tour_samplers.POINTS, tour_samplers.WORK) == (4000, 250_000)
+
+
+def test_random_samplers_are_dashed_and_the_floor_is_at_1(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda fig, path: figures.append(fig))
+    monkeypatch.setattr(tour_samplers, "BUDGETS", (8,))
+    params = np.zeros(tour.network(SMALL, DATA).size, np.float32)
+    study = tour_samplers.compare(SMALL, DATA, params, 50)
+    tour_samplers.picture(SMALL, DATA, params, study, tmp_path / "a.png")
+    random = {s.name: s.random for s in samplers.SAMPLERS}
+    for ax in figures[0].axes[:2]:
+        floor, *curves = ax.get_lines()
+        assert set(floor.get_ydata()) == {1}
+        assert ax.get_ylim() == (0.4, 30)
+        assert {c.get_label(): c.get_linestyle() == "--" for c in curves} == random
+    legend = figures[0].axes[2].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == list(random)
+    shown = [ax.get_title().split(", ")[0] for ax in figures[0].axes[3:]]
+    assert shown == ["ancestral", "DDIM", "DPM-Solver++(2M)"]
+
+
+def test_a_density_is_drawn_behind_the_clouds(monkeypatch, tmp_path):
+    data, drawn = load_data("ex-2.1", SMALL.rng(0)), []
+    monkeypatch.setattr(plots, "cloud", lambda *args: drawn.append(args[-1]))
+    monkeypatch.setattr(plots, "save", lambda fig, path: None)
+    monkeypatch.setattr(tour_samplers, "BUDGETS", (8,))
+    params = np.zeros(tour.network(SMALL, data).size, np.float32)
+    study = tour_samplers.compare(SMALL, data, params, 50)
+    tour_samplers.picture(SMALL, data, params, study, tmp_path / "a.png")
+    assert len(drawn) == 3
+    assert all(law is data.exact for law in drawn)

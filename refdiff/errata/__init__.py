@@ -25,6 +25,8 @@ def find(place: str) -> list[Erratum]:
     Where no record has the place for its own, those that mention the equation are meant.
     ValueError if place holds no number.
     """
+    if place.strip().lower() == "algorithm 1":
+        place = "Box 4.4 inference"
     wanted = re.fullmatch(r"\s*([A-Za-z]*)\W*(\d+\.\d+)\W*(\w*)\s*", place)
     if not wanted:
         raise ValueError(f"a place is a number such as 2.26 or Ex 1.6; got {place!r}")

@@ -218,7 +218,8 @@ CHAPTER_4 = (
         "al.; it keeps N(0, 1) exactly. Ex 4.7 and (4.23) repeat the half. In Ex 4.7, "
         "with the exact score and N = 100, the samples on either side of 0 then have "
         "the means 4.0 and -4.0 where 2.98 and -2.98 are right, and a standard "
-        "deviation of 1.95 where 1.01 is; more steps make it worse.",
+        "deviation of 1.95 where 1.01 is; more steps of the same beta make it worse, and "
+        "finer ones do not help.",
         _equation_4_17,
     ),
     Erratum(
