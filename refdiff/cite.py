@@ -21,9 +21,15 @@ KEYS = {
     "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
     "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
     "Barycenters of Measures, 2015",
+    "ChangCooper70": "Chang, Cooper, A Practical Difference Scheme for Fokker-Planck Equations, "
+    "1970",
+    "CrankNicolson47": "Crank, Nicolson, A Practical Method for Numerical Evaluation of "
+    "Solutions of Partial Differential Equations, 1947",
     "Efron11": "B. Efron, Tweedie's Formula and Selection Bias, 2011",
     "Elfwing18": "Elfwing, Uchibe, Doya, Sigmoid-Weighted Linear Units for Neural "
     "Network Function Approximation in Reinforcement Learning, 2018",
+    "Gillespie77": "D. T. Gillespie, Exact Stochastic Simulation of Coupled Chemical "
+    "Reactions, 1977",
     "Hang23": "Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo, Efficient Diffusion Training via "
     "Min-SNR Weighting Strategy, 2023",
     "Ho20": "Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020",
@@ -48,6 +54,8 @@ KEYS = {
     "Probabilistic Models, 2023",
     "Lucas19": "Lucas, Tucker, Grosse, Norouzi, Don't Blame the ELBO! A Linear VAE "
     "Perspective on Posterior Collapse, 2019",
+    "Pawula67": "R. F. Pawula, Approximation of the Linear Boltzmann Equation by the "
+    "Fokker-Planck Equation, 1967",
     "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "
     "2021",
     "Pearlmutter94": "B. A. Pearlmutter, Fast Exact Multiplication by the Hessian, 1994",
@@ -56,6 +64,8 @@ KEYS = {
     "their discrete approximations, 1996",
     "Salimans22": "Salimans, Ho, Progressive Distillation for Fast Sampling of "
     "Diffusion Models, 2022",
+    "ScharfetterGummel69": "Scharfetter, Gummel, Large-Signal Analysis of a Silicon Read Diode "
+    "Oscillator, 1969",
     "Song21": "Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-Based "
     "Generative Modeling through Stochastic Differential Equations, 2021",
     "SongE19": "Song, Ermon, Generative Modeling by Estimating Gradients of the Data "

@@ -4,7 +4,7 @@ Each draws on an axes it is given and changes nothing else. One dimension is dra
 densities and functions of x, two as clouds and fields in the plane.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,23 @@ def figure(rows: int, columns: int, width: float = 3.0) -> tuple[Figure, Array]:
 def save(fig: Figure, path: str | Path) -> None:
     """Write a PNG, whole or not at all."""
     atomic_write(path, lambda f: fig.savefig(f, format="png", dpi=80))
+
+
+def save_gif(
+    fig: Figure, path: str | Path, draws: Iterable[Callable[[], object]]
+) -> None:
+    """Write an animation, whole or not at all: a frame after each draw(), 10 a second."""
+    from matplotlib.animation import PillowWriter
+
+    writer, temporary = PillowWriter(10), Path(path).with_suffix(".tmp.gif")
+    try:
+        with writer.saving(fig, temporary, 80):
+            for draw in draws:
+                draw()
+                writer.grab_frame()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def cloud(

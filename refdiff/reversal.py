@@ -41,7 +41,7 @@ def reverse(sde: SDE, model: Model) -> Process:
     """Return the reverse-time SDE, dx = [f - g^2 score] dt + g dw on a falling grid.
 
     VP: -beta(t) [x/2 + score] dt + sqrt(beta(t)) dw;  VE: -(d sigma^2/dt) score dt + ...
-    Source: Chan v3 Def 4.2, Thm 4.2, Thm 4.4, (4.11), (4.16), (4.20); Anderson82 for the theorem
+    Source: Chan v3 Def 4.2, Thm 4.2, Thm 4.4, (4.11), (4.16), (4.20), Ex 5.2; Anderson82 for the theorem
     Test: test_reversal.py::test_the_whole_family_keeps_the_marginals_of_mixtures
     """
     return reversal(sde, model, 1.0)

@@ -50,7 +50,7 @@ def test_the_model_of_example_1_6_has_twice_the_variance():
 
 
 def test_the_places_are_those_of_the_chapters():
-    """Those of the tutorial map, (2.28) and Ex 4.4 beside them, three of our own."""
+    """Those of the tutorial map and, beside them, those that we found ourselves."""
     assert PLACES == [
         *("Ex 1.3", "Ex 1.5", "Ex 1.6", "(1.34)", "(1.35)"),
         *("Thm 2.1", "Thm 2.3", "(2.26)", "Fig 2.9", "(2.28)", "Fig 2.11", "Thm 2.7"),
@@ -58,6 +58,9 @@ def test_the_places_are_those_of_the_chapters():
         *("Section 3.1", "(3.5)", "(3.7)", "Thm 3.4", "Section 3.3"),
         *("Ex 4.1", "Section 4.2", "Ex 4.4", "Section 4.3", "(4.17)", "(4.18)"),
         *("(4.21)", "Ex 4.8", "Box 4.4 inference", "Section 4.4"),
+        *("Section 5.1", "Thm 5.3", "(5.14)", "Def 5.2", "(5.23)", "Section 5.2"),
+        *("Thm 5.7", "(5.34)", "Thm 5.8", "Def 5.4", "Thm 5.9", "Ex 5.4", "(5.42)"),
+        *("(5.46)", "Thm 5.10", "(5.47)"),
     ]
 
 
@@ -73,6 +76,9 @@ def test_a_place_is_found_however_it_is_written():
     places = [e.place for e in errata.find("4.4")]
     assert places == ["Ex 4.4", "Box 4.4 inference", "Section 4.4"]
     assert [e.place for e in errata.find("(4.23)")] == ["(4.17)"]
+    assert [e.place for e in errata.find("definition 5.2")] == ["Def 5.2"]
+    assert [e.place for e in errata.find("Ex 5.2")] == ["Section 5.1", "Def 5.2"]
+    assert [e.place for e in errata.find("5.7")] == ["Thm 5.7"]
     assert errata.find("2.2") == []
     with pytest.raises(ValueError, match="a place is"):
         errata.find("two")
@@ -153,6 +159,24 @@ PRINTED = {  # what the printed form gives, worked out on paper
     "Ex 4.8": _rk4_with_k_1_exchanged(),
     "Box 4.4 inference": _mean_without_predictions(),
     "Section 4.4": 0.01 / (1 - 0.99**2),
+    "Section 5.1": math.tanh(0.005) * (1 - np.exp(-2)),  # 100 kicks, each decaying
+    "Thm 5.3": np.inf,
+    "(5.14)": sum(math.prod(range(1, 2 * k, 2)) for k in range(20)),
+    "Def 5.2": 2 - np.exp(-1),  # on the way to 2, where beta is D2 and beta/2 the pull
+    "(5.23)": 1 - np.exp(-1),  # the law at t_2
+    "Section 5.2": 2,
+    "Thm 5.7": -1.5 - 1,
+    "(5.34)": 2 * (3 + 1 / 6),
+    "Thm 5.8": np.sqrt(3) / 2,
+    "Def 5.4": 2**3 + 3 * 2 * 2,
+    "Thm 5.9": 0.09 / 2**20,
+    "Ex 5.4": -(0.25 + 1),
+    "(5.42)": 1,
+    "(5.46)": -1 / 8,
+    "Thm 5.10": 0,
+    "(5.47)": 10
+    * (np.exp(-(1.05**2) / 2) - np.exp(-(0.95**2) / 2))
+    / np.sqrt(2 * np.pi),
 }
 
 

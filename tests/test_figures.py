@@ -26,6 +26,8 @@ def test_every_figure_has_its_picture_small_enough_to_commit():
         picture = script.with_suffix(".png")
         assert 5_000 < picture.stat().st_size < 200_000, picture.name
         assert len(script.read_text().splitlines()) <= 60
+    for animation in FIGURES.glob("*.gif"):
+        assert animation.stat().st_size < 1_000_000, animation.name
 
 
 @pytest.mark.law

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "refdiff"
 HOUSE = """
 __init__ _check kernel gaussian mixture net train toys noise schedule targets chain
 probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
-ornstein exponential edm predictors samplers likelihood brownian master fokker_planck
+ornstein exponential edm predictors samplers likelihood brownian heat master kramers_moyal fokker_planck
 metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
 """
 ORDER = HOUSE.split()
@@ -158,6 +158,7 @@ WHOLE = {  # chapter: (definitions, theorems, examples, equations, figures, boxe
         tuple(f"2.{k} {h}" for k in (4, 5) for h in HALVES),
     ),
     3: (1, 4, 5, 13, (2, 3, 4, 5, 6, 7), tuple(f"3.3 {half}" for half in HALVES)),
+    5: (4, 10, 7, 47, (1, 2), ()),
     4: (2, 4, 8, 24, (1, 2, 3, 4, 5, 6), ("4.4 inference",)),
 }
 

@@ -12,10 +12,11 @@ from refdiff.errata.chapter_1 import CHAPTER_1
 from refdiff.errata.chapter_2 import CHAPTER_2
 from refdiff.errata.chapter_3 import CHAPTER_3
 from refdiff.errata.chapter_4 import CHAPTER_4
+from refdiff.errata.chapter_5 import CHAPTER_5
 from refdiff.errata.record import Erratum
 
-ERRATA = (*CHAPTER_1, *CHAPTER_2, *CHAPTER_3, *CHAPTER_4)
-KINDS = {"theorem": "thm", "example": "ex", "figure": "fig"}
+ERRATA = (*CHAPTER_1, *CHAPTER_2, *CHAPTER_3, *CHAPTER_4, *CHAPTER_5)
+KINDS = {"theorem": "thm", "example": "ex", "figure": "fig", "definition": "def"}
 KINDS |= {"equation": "(", "eq": "(", "eqn": "("}
 
 
