@@ -6,13 +6,12 @@ from 5.2 on. `ito` turns that into this project's dx = f dt + g dw, dw standard 
 Ito; nothing else here or below needs to know of it.
 """
 
-from math import factorial
 from operator import index
 
 import numpy as np
 
 from refdiff import gaussian
-from refdiff._check import Array, Scale, finite, generator, positive, vectors
+from refdiff._check import Array, Scale, alike, finite, generator, positive
 from refdiff.ode import Slope
 from refdiff.sde import SDE, ou
 from refdiff.solvers import Process
@@ -65,9 +64,10 @@ def autocorrelation(x: Array, most: int) -> Array:
 
 
 def spectrum(x: Array, dt: float) -> tuple[Array, Array]:
-    """Periodogram of a series: its power per frequency, whose mean is the spectrum.
+    """Periodogram of a series: power per frequency, whose mean tends to the spectrum.
 
-    S(omega) = dt / N |sum_t x[t] exp(-i omega t dt)|^2, the Fourier transform of R
+    S(omega) = dt / N |sum_t x[t] exp(-i omega t dt)|^2, the Fourier transform of R with
+    lag l weighed by 1 - l/N; white noise has the right mean at every N
     x (N, ...)  ->  omega (N//2 + 1,) in radians per time, S (N//2 + 1, ...)
     Source: Chan v3 (5.5)
     Test: test_brownian.py::test_the_periodogram_is_the_transform_of_the_autocorrelation
@@ -98,10 +98,11 @@ def exact_step(x: Array, t: float, t_next: float, z: Array, sde: SDE) -> Array:
     Source: Chan v3 Thm 5.2
     Test: test_brownian.py::test_the_sampler_has_no_error_at_any_step
     """
-    x, z = vectors(x=x, z=z)
+    x, z = alike(x=x, z=z)
     if not 0 <= t < t_next <= sde.T:
         raise ValueError(f"0 <= t < t_next <= {sde.T} must hold; got {t}, {t_next}")
     scale, var = sde.transition(t, t_next)
+    finite(scale=scale, var=var)
     return scale * x + np.sqrt(var) * z
 
 
@@ -154,7 +155,7 @@ def even_moment(n: int, var: float) -> float:
     """
     n = index(n)
     _at_least_0(n=n, var=var)
-    return factorial(2 * n) // (2**n * factorial(n)) * var**n
+    return float(np.prod([(2 * k - 1) * var for k in range(1, n + 1)]))
 
 
 def characteristic(u: Scale, var: float) -> Scale:
@@ -203,9 +204,10 @@ def mean_squared_displacement(gamma: float, q: float, t: Scale) -> Scale:
     positive(gamma=gamma, q=q)
     _at_least_0(t=t)
     y = gamma * np.asarray(t, float)
-    small = y**2 * (0.5 - y / 6 + y**2 / 24 - y**3 / 120 + y**4 / 720)
-    rise = np.where(y < 1e-2, small, y + np.expm1(-y))  # y - (1 - exp(-y))
-    return q / gamma**3 * rise
+    near, far = np.minimum(y, 1e-2), np.maximum(y, 1e-2)
+    series = 0.5 - near / 6 + near**2 / 24 - near**3 / 120 + near**4 / 720
+    rise = np.where(y < 1e-2, series, (1 + np.expm1(-far) / far) / far)
+    return q / gamma * np.asarray(t, float) ** 2 * rise  # (y - 1 + exp(-y)) / y^2
 
 
 def _series(x):

@@ -46,13 +46,14 @@ def times_of(sde: SDE, sigma: Array) -> Array:
     """Times at which noise / signal has the given values: a Karras grid on any process.
 
     sigma (N+1,), which may end at 0, t = 0  ->  (N+1,)
-    ValueError if a sigma is below 0, or not reached by sde.
+    ValueError if a sigma is below 0, or not reached by sde: VE has noise at t = 0
     Source: Karras22 Table 1
     Test: test_edm.py::test_a_karras_grid_has_its_times_on_every_process
     """
     (sigma,) = finite(sigma=sigma)
-    if (sigma < 0).any():
-        raise ValueError(f"sigma must be at least 0; got {sigma.min()}")
+    least = np.exp(-sde.log_snr(0.0))
+    if sigma.ndim != 1 or (sigma < least * (1 - 1e-12)).any():
+        raise ValueError(f"sigma must be (N+1,), at least {least} here; got {sigma}")
     return np.array([sde.time(-np.log(s)) if s else 0.0 for s in sigma])
 
 

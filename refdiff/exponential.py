@@ -90,6 +90,10 @@ def _slope(now, then):
 
 def _phi(k, h):
     """phi_k(h) = sum_j h^j / (j + k)!, so e^h less its first k terms, over h^k."""
+    if h > 700:
+        raise ValueError(
+            f"a step of {h} in log(signal / noise) is too wide for order 3"
+        )
     if abs(h) < 1:
         return sum(h**j / factorial(j + k) for j in range(20))
     return np.exp(h) if k == 0 else (_phi(k - 1, h) - 1 / factorial(k - 1)) / h

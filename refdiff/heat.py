@@ -18,7 +18,7 @@ def heat_kernel(x: Array, t: float, k: float) -> Array:
     Source: Chan v3 (5.19), (5.42), Ex 5.5
     Test: test_heat.py::test_three_routes_are_one_solution
     """
-    positive(t=t, k=k)
+    positive(t=t, k=k, **{"k t": k * t})
     (x,) = finite(x=x)
     return np.exp(-(x**2) / (4 * k * t)) / np.sqrt(4 * np.pi * k * t)
 
@@ -27,7 +27,7 @@ def heat_convolved(u: Array, dx: float, t: float, k: float) -> Array:
     """Return the solution from u on the line: its convolution with the kernel.
 
     u(x, t) = integral of u(x') kernel(x - x') dx', by the trapezoid rule, which errs by
-    2 exp(-4 pi^2 k t / dx^2)
+    exp(-k t (2 pi / dx - w)^2) for a wave of frequency w in u
     u (n,), negligible at both ends  ->  (n,)
     ValueError if the kernel is narrower than the grid: sqrt(2 k t) < dx.
     Source: Chan v3 (5.42). Departs: the constants of its two transforms are mixed.
@@ -59,7 +59,8 @@ def heat_crank_nicolson(u: Array, dx: float, t: float, k: float, steps: int) -> 
     """Return the solution from u between walls, by Crank and Nicolson's method.
 
     (1 - h L/2) u_next = (1 + h L/2) u,  L u = k (u[i-1] - 2 u[i] + u[i+1]) / dx^2, no
-    flow through the ends; second order in h = t / steps and in dx
+    flow through walls half a dx beyond the first and the last point; second order in
+    h = t / steps and in dx
     u (n,), steps >= 1  ->  (n,)
     Source: CrankNicolson47 for the method
     Test: test_heat.py::test_crank_nicolson_is_of_second_order

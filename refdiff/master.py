@@ -58,7 +58,7 @@ def flow_out(p: Array, W: Array) -> Array:
     Test: test_master.py::test_the_master_equation_is_inflow_less_outflow
     """
     p, W = _pair(p, W)
-    return -np.diagonal(W) * p
+    return _jumps(W=W).sum(axis=0) * p
 
 
 def master_rate(p: Array, W: Array) -> Array:
@@ -74,16 +74,30 @@ def master_rate(p: Array, W: Array) -> Array:
 def transition(W: Array, t: float) -> Array:
     """Transition probabilities over a time t: P = exp(W t).
 
+    For a short time by the number of jumps at one rate q for all states, a Poisson
+    number, sum_k e^-q q^k / k! (1 + W t/q)^k, a sum of positives; then squared, each
+    column kept at sum 1, so that fast rates cost no digits
     W (K, K), t >= 0  ->  (K, K), columns with sum 1
     Source: Chan v3 Thm 5.5, Thm 5.6
     Test: test_master.py::test_chapman_and_kolmogorov_by_quadrature_and_by_powers
     """
-    from scipy.linalg import expm
-
-    W, (t,) = _generator(W), finite(t=t)
+    jumps, (t,) = _jumps(W=_generator(W)), finite(t=t)
     if t.ndim or t < 0:
         raise ValueError(f"t must be a number of at least 0; got {t}")
-    return expm(W * t)
+    leave = jumps.sum(axis=0) * t
+    doublings = int(np.ceil(np.log2(max(leave.max(), 1.0))))
+    leave, q = leave * 0.5**doublings, leave.max() * 0.5**doublings
+    if q == 0:
+        return np.eye(len(jumps))
+    once = (jumps * t * 0.5**doublings + np.diag(q - leave)) / q
+    P = term = np.eye(len(jumps)) * np.exp(-q)
+    for k in range(1, 25):
+        term = q / k * once @ term
+        P = P + term
+    for _ in range(doublings):
+        P = P / P.sum(axis=0)
+        P = P @ P
+    return P / P.sum(axis=0)
 
 
 def two_state(p1: float, to_2: float, to_1: float, t: float) -> float:
@@ -122,7 +136,10 @@ def stationary(W: Array) -> Array:
             f"W keeps several distributions: {len(kept)} classes of states"
         )
     p, inside = np.zeros(len(jumps)), name == kept[0]
-    p[inside] = _balanced(jumps[np.ix_(inside, inside)])
+    with np.errstate(all="ignore"):
+        p[inside] = _balanced(jumps[np.ix_(inside, inside)])
+    if not np.isfinite(p).all():
+        raise ValueError("W must have rates less far apart: their ratios overflow")
     return p / p.sum()
 
 
@@ -135,6 +152,7 @@ def _balanced(jumps):
     p = np.ones(K)
     for k in range(1, K):
         p[k] = jumps[k, :k] @ p[:k]
+        p[: k + 1] /= p[: k + 1].max()
     return p
 
 
@@ -167,8 +185,8 @@ def gillespie(start: Array, W: Array, T: float, rng: np.random.Generator) -> Arr
         raise ValueError(f"start must be states 0..{K - 1}; got {start}")
     if not (np.isfinite(T) and T >= 0):
         raise ValueError(f"T must be finite and at least 0; got {T}")
-    leave = -np.diagonal(W)
     upto = np.cumsum(_jumps(W=W), axis=0)
+    leave = upto[-1]
     clock, moving = np.zeros(len(state)), np.arange(len(state))
     while len(moving := moving[leave[state[moving]] > 0]):
         clock[moving] += rng.exponential(1 / leave[state[moving]])
@@ -208,6 +226,7 @@ def _jumps(**rates):
 
 def _generator(W):
     """W as an array, refused unless columns sum to 0: rows are where a jump goes."""
+    W = W.toarray() if hasattr(W, "toarray") else W  # a sparse one, as of a grid
     leave = _jumps(W=W).sum(axis=0)
     (W,) = finite(W=W)
     if (np.abs(leave + np.diagonal(W)) > 1e-9 * leave).any():

@@ -80,6 +80,7 @@ def consistent(rate: Beta) -> Beta:
     Test: test_sde.py::test_a_rate_and_its_integral_must_agree
     """
     beta, B, T = rate
+    whole = B(0.0, T)
     for t in (0.2 * T, 0.5 * T, 0.8 * T):
         h = 1e-4 * T
         slope, want = (B(0.0, t + h) - B(0.0, t - h)) / (2 * h), beta(t)
@@ -87,6 +88,8 @@ def consistent(rate: Beta) -> Beta:
             raise ValueError(f"beta must be at least 0; beta({t}) = {want}")
         if not abs(slope - want) <= 1e-3 * want:
             raise ValueError(
-                f"B must be beta's integral; dB/dt = {slope} at t = {t}, where beta = {want}"
+                f"B must be beta's integral; at t = {t} dB/dt = {slope}, beta = {want}"
             )
+        if not abs(B(0.0, t) + B(t, T) - whole) <= 1e-6 * whole:
+            raise ValueError(f"B(s, t) must add up to B(0, {T}); it does not at {t}")
     return rate

@@ -150,9 +150,12 @@ def between(sde: SDE, t: float, t_next: float, share: float) -> Level:
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in 0..1; got {share}")
+    if share in (0, 1):
+        return sde.level(t_next if share else t)
     lam, lam_next = sde.log_snr(t), sde.log_snr(t_next)
     inner = (1 - share) * lam + share * lam_next
-    return sde.level(sde.time(np.clip(inner, *sorted((lam, lam_next)))))
+    time = sde.time(np.clip(inner, *sorted((lam, lam_next))))
+    return sde.level(np.clip(time, *sorted((t, t_next))))
 
 
 def falling(grid: Array) -> list[float]:

@@ -608,7 +608,10 @@ def test_a_karras_grid_has_its_times_on_every_process(process):
     assert grid[-1] == 0 or process.noise0
     if process.marginal(1.0)[1] == 1:
         np.testing.assert_allclose(grid, sigma, rtol=1e-13)
-    with pytest.raises(ValueError, match="sigma must be at least 0"):
+    with pytest.raises(ValueError, match=r"sigma must be \(N\+1,\), at least"):
         times_of(process, np.array([1.0, -0.1]))
     with pytest.raises(ValueError, match="log_snr must be in"):
         times_of(process, np.array([1e5, 1.0]))
+    if process.noise0:  # VE never gets to 0
+        with pytest.raises(ValueError, match=r"sigma must be \(N\+1,\), at least"):
+            times_of(process, sigma)

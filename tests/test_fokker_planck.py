@@ -13,6 +13,7 @@ from support import ALPHA, assert_accurate, ks_passes, mixture_cdf
 
 from refdiff import (
     brownian,
+    fokker_planck,
     gaussian,
     heat,
     langevin,
@@ -1015,7 +1016,7 @@ def test_what_has_no_meaning_is_refused():
         "diffusion must return": with_diffusion(lambda x: x**2 + 1),
         "logpdf must return .10": with_potential(lambda x: -(x**2)),
         "logpdf must be finite": with_potential(lambda x: flat - np.inf),
-        "g must be of t alone": lambda: process_operator(grid, varied, 0.0),
+        "g must be one number": lambda: process_operator(grid, varied, 0.0),
         "diffusion must be above": lambda: process_operator(grid, still, 0.3, True),
         "p must hold 10 cells": lambda: evolve(np.ones(12), W, [0.0, 1.0]),
         "p must be finite": lambda: evolve(p * np.nan, W, [0.0, 1.0]),
@@ -1025,7 +1026,7 @@ def test_what_has_no_meaning_is_refused():
         "p must be finite; it": lambda: current(p * np.inf, W, grid),
         "q must be finite": lambda: relative_entropy(p, p * np.nan),
         "p must be finite; it holds": lambda: relative_entropy(p * np.nan, p),
-        "p and q must have one shape": lambda: relative_entropy(p, p[:, None]),
+        "all must have one shape": lambda: relative_entropy(p, p[:, None]),
         "q must be at least 0 with sum 1": lambda: relative_entropy(p, 2 * p),
         "p must be at least 0 with sum 1": lambda: relative_entropy(
             np.append(p[:9], [-0.1, 0.2]), np.full(11, 1 / 11)
@@ -1036,3 +1037,35 @@ def test_what_has_no_meaning_is_refused():
             call()
     with pytest.raises(TypeError):
         Grid((4.0,), (0.0,), (1.0,))
+
+
+def test_entropy_of_what_hardly_is_there_is_finite():
+    got = fokker_planck.relative_entropy(np.array([0.5, 0.5]), np.array([1e-320, 1.0]))
+    assert got == pytest.approx(np.log(0.5) - np.log(1e-320) / 2, rel=1e-12)
+
+
+def test_a_step_too_long_is_refused_and_dense_rates_are_taken():
+    grid = fokker_planck.Grid((5,), (0.0,), (1.0,))
+    W, p = fokker_planck.operator(grid, lambda x, axis: 0 * x[:, 0], 1.0), np.eye(5)[0]
+    with pytest.raises(ValueError, match="h = 10{15}.0 is too long"):
+        list(fokker_planck.evolve(p, W, np.array([0.0, 1e15])))
+    times = np.array([0.0, 0.1, 0.3])
+    for got, want in zip(
+        fokker_planck.evolve(p, W.toarray(), times),
+        fokker_planck.evolve(p, W, times),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+    (got,), (want,) = (fokker_planck.current(p, V, grid) for V in (W.toarray(), W))
+    np.testing.assert_array_equal(got, want)
+
+
+def test_a_drift_that_is_one_number_broadcasts():
+    grid = fokker_planck.Grid((5, 4), (0.0, 0.0), (1.0, 1.0))
+    one = fokker_planck.process_operator(
+        grid, Process(lambda x, t: 0.3, lambda x, t: 1.0), 0.0
+    )
+    all_ = fokker_planck.process_operator(
+        grid, Process(lambda x, t: 0.3 + 0 * x, lambda x, t: 1.0), 0.0
+    )
+    np.testing.assert_array_equal(one.toarray(), all_.toarray())

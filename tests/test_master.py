@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.linalg import expm
 from support import ALPHA, assert_accurate, exact
 
-from refdiff import brownian, ornstein, schedule, sde, toys
+from refdiff import brownian, fokker_planck, master, ornstein, schedule, sde, toys
 from refdiff.forward import q_step
 from refdiff.gaussian import logpdf
 from refdiff.master import (
@@ -482,3 +482,28 @@ def test_jumps_come_from_the_generator_given():
     with pytest.raises(TypeError, match="rng must be"):
         gillespie(START, W2, 1.0, np.random)
     assert len(gillespie(START[:0], W2, 1.0, rng())) == 0
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("fast", [1e3, 1e8, 1e13, 1e16, 1e200])
+def test_fast_rates_cost_the_slow_ones_no_digits(fast):
+    """Two states in balance at once, and a third by a rate 1: two_state of both and it."""
+    rates = np.array([[0, 2 * fast, 1.0], [fast, 0, 2.0], [1.0, 1.0, 0]])
+    P = master.transition(master.generator_matrix(rates), 0.7)
+    np.testing.assert_allclose(P.sum(axis=0), 1, rtol=1e-13)
+    together = master.two_state(1.0, 1.0, 3.0, 0.7)  # leaves at 1, comes back at 3
+    near = 1e-13 + 10 / fast
+    np.testing.assert_allclose(P[:2, 0].sum(), together, rtol=near)
+    np.testing.assert_allclose(P[0, 0], 2 / 3 * together, rtol=near)
+
+
+@pytest.mark.oracle
+def test_the_stationary_law_of_a_steep_well_has_all_its_digits():
+    """N(0, 1) on a grid to 40 deviations: exp(-800) at the walls underflows, as it must."""
+    grid = fokker_planck.Grid((200,), (-37.0,), (37.0,))
+    W = fokker_planck.potential_operator(grid, lambda x: -(x[:, 0] ** 2) / 2, 1.0)
+    want = grid.probabilities(lambda x: -(x[:, 0] ** 2) / 2)
+    np.testing.assert_allclose(master.stationary(W), want, rtol=1e-10)
+    far = np.diag([1e200] * 3, -1) + np.diag([1e-200] * 3, 1)
+    with pytest.raises(ValueError, match="less far apart"):
+        master.stationary(master.generator_matrix(far))

@@ -280,3 +280,11 @@ def test_ddim_is_one_trajectory_in_vp_and_ve(name):
     ends = ode.reference_flow(flow.f, x, grid[[0, -1]])[-1] / signal[-1]
     got = ode.reference_flow(far.f, x / signal[0], grid[[0, -1]])[-1]
     np.testing.assert_allclose(got, ends, rtol=1e-8, atol=1e-9)
+
+
+def test_the_ends_of_a_stretch_are_its_own_levels():
+    """Without noise at one end, too; and where the SNR stands still time stays inside."""
+    assert reversal.between(VP, 0.5, 0.0, 0.0) == VP.level(0.5)
+    assert reversal.between(VP, 0.5, 0.0, 1.0) == VP.level(0.0)
+    still = sde.ou(-2.0, 1.0, T=100.0)
+    assert 30 <= reversal.between(still, 40.0, 30.0, 0.5).t <= 40

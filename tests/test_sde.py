@@ -291,6 +291,7 @@ def test_the_numbers_of_the_papers():
     ("rate", "match"),
     [
         (sde.Beta(lambda t: 0.1 + 9 * t, lambda s, t: t - s, 1.0), "B must be beta's"),
+        (sde.Beta(lambda t: 1 + 0 * t, lambda s, t: t + 0 * s, 1.0), "add up"),
         (sde.Beta(lambda t: t - 0.5, lambda s, t: (t - s) * 0.1, 1.0), "at least 0"),
     ],
 )
