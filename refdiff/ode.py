@@ -118,8 +118,9 @@ def reference_flow(
     from scipy.integrate import solve_ivp
 
     (x,), grid = finite(x=x), monotone(grid)
+    ends = sorted(grid[[0, -1]])  # SciPy's first guess of a step may look beyond them
     found = solve_ivp(
-        lambda t, y: np.ravel(asked(f, y.reshape(x.shape), t)),
+        lambda t, y: np.ravel(asked(f, y.reshape(x.shape), np.clip(t, *ends))),
         (grid[0], grid[-1]),
         x.ravel(),
         "DOP853",

@@ -245,3 +245,17 @@ def test_a_slope_of_another_shape_is_refused():
     ):
         with pytest.raises(ValueError, match=r"f\(x, t\) must be \(3, 1\)"):
             run(lambda x, t: -x[:, 0])
+
+
+def test_the_reference_asks_nothing_beyond_the_grid():
+    """The first guess of a step would be longer than a short grid is."""
+    asked = []
+
+    def f(x, t):
+        asked.append(float(t))
+        return -1e-3 * x
+
+    for grid in ([0.0, 0.01], [0.01, 0.0]):
+        ode.reference_flow(f, np.ones(1), grid)
+    assert 0 <= min(asked)
+    assert max(asked) <= 0.01
