@@ -23,7 +23,7 @@ def ito(h: Slope, g: Slope, g_slope: Slope | None = None, q: float = 2.0) -> Pro
     dx = [h + q/2 g g'] dt + sqrt(q) g dw,  where <Gamma Gamma'> = q delta, Stratonovich
     g_slope: g', the derivative in x; None where g does not depend on x
     So with q = 2 the Kramers-Moyal coefficients are D1 = h + g g', D2 = g^2.
-    Source: Chan v3 Def 5.2, Thm 5.9, (5.20), (5.36)-(5.39); Risken89 3.3. Departs: the limits
+    Source: Chan v3 Thm 5.9, Def 5.2, (5.20), (5.36)-(5.39); Risken89 3.3. Departs: the limits
     of its proof lack 1/tau.
     Test: test_brownian.py::test_ito_is_the_limit_of_stochastic_heun
     """

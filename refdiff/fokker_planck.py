@@ -172,7 +172,7 @@ def process_operator(
     D1 = f, D2 = g^2 / 2; falling: a reversal, run on falling times, where dt < 0 and the
     density moves by -f
     ValueError if g is not one number above 0, the same at every x.
-    Source: Chan v3 Thm 5.9, Ex 5.5; Risken89 3.3
+    Source: Chan v3 Ex 5.5, Thm 5.9; Risken89 3.3
     Test: test_fokker_planck.py::test_particles_grid_and_closed_form_agree
     """
     sign = -1.0 if falling else 1.0
