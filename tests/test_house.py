@@ -15,14 +15,15 @@ PACKAGE = ROOT / "refdiff"
 
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
-__init__ _check kernel gaussian mixture net train toys noise schedule targets chain
-probe codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
+__init__ _check kernel kernel_net gaussian mixture net train toys densities noise schedule targets chain
+probe fast fast_net codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
 ornstein exponential edm predictors samplers likelihood brownian heat master kramers_moyal fokker_planck
 metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
 """
 ORDER = HOUSE.split()
 FORMULAS = ORDER[ORDER.index("gaussian") : ORDER.index("fokker_planck") + 1]
 ALLOWED = {"numpy", "scipy", "matplotlib", "numba", "refdiff"}
+GUESTS = {"arithmetic.py": {"mpmath"}, "plugin.py": {"pytest"}}  # in oracle/ alone
 
 
 def modules():
@@ -50,7 +51,8 @@ def imports(path):
 def test_imports_point_up_the_house(path):
     for name in imports(path):
         top, *rest = name.split(".")
-        assert top in ALLOWED or top in sys.stdlib_module_names, f"{path}: {name}"
+        guests = GUESTS.get(path.name, set()) if noun(path) == "oracle" else set()
+        assert top in ALLOWED | guests | sys.stdlib_module_names, f"{path}: {name}"
         if top == "refdiff" and rest:
             assert rest[0] in ORDER, f"{rest[0]} has no place in the house"
             above = ORDER.index(rest[0]) < ORDER.index(noun(path))
@@ -84,8 +86,13 @@ def test_bad_citations_do_not_parse(item):
     assert not cite.ITEM.fullmatch(item)
 
 
+COMPILED = ("kernel", "kernel_net")  # plain arrays, of which numba finds the types
+
+
 def test_public_signatures_are_annotated():
     for entry in cite.entries():
+        if entry.module.split(".")[1] in COMPILED or _asked(entry):
+            continue
         (node,) = ast.parse(entry.code).body
         if isinstance(node, ast.FunctionDef):
             a = node.args
@@ -93,6 +100,11 @@ def test_public_signatures_are_annotated():
             bare = [x.arg for x in arguments if not (x.annotation or x.arg == "self")]
             assert not bare, f"{entry.module}.{entry.name}: {bare}"
             assert node.returns, f"{entry.module}.{entry.name}"
+
+
+def _asked(entry):
+    """Whether it answers a family of the oracle: p, or p and m, of one form for all."""
+    return re.match(r"refdiff\.oracle\.(truth|museum|reference)", entry.module)
 
 
 def test_every_key_is_used():
@@ -116,7 +128,7 @@ def test_the_import_is_light():
     names = [
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in modules()
-        if path.stem not in ("plots", "__main__", "__init__")
+        if path.stem not in (*COMPILED, "plots", "plugin", "__main__", "__init__")
     ]
     heavy = "('numba', 'matplotlib', 'scipy')"
     code = (

@@ -1,0 +1,235 @@
+"""Long runs in compiled code: the same chains and mixtures, at the machine's limit.
+
+A chain's table and a mixture's numbers are all that the kernel is given, so no formula
+is written twice. Particle i's noise comes from its own stream (`noise`), and the result
+has the same bits for any number of threads, any block size, and for one process or many
+that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
+of numba). The first call in a process compiles for a few seconds; numba keeps the
+result on disk for the processes after it. Threads are the standard library's, so a
+process that has used them may be forked.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refdiff import gaussian, noise
+from refdiff._check import Array, finite, whole
+from refdiff.chain import Chain
+from refdiff.mixture import Mixture
+
+BLOCK = 256  # particles: their rows fill the first-level cache
+
+
+def start(seed: int, n: int, d: int, first: int = 0, dtype: object = float) -> Array:
+    """Draw N(0, I) from streams beside those that `run` uses with the same seed.
+
+    -> (n, d); particle i's depends on (seed, first + i) alone
+    Source: definition
+    Test: test_fast.py::test_a_start_is_independent_of_its_run
+    """
+    return noise.normals(seed, n, d, first, stream=1, dtype=dtype)[0]
+
+
+def run(
+    chain: Chain,
+    law: Mixture | Callable[[Array, Array], None],
+    x: Array,
+    *,
+    seed: int,
+    first: int = 0,
+    threads: int | None = None,
+    every: int | None = None,
+    block: int = BLOCK,
+) -> Array:
+    """Run a chain from x (n, d) against the exact score of a mixture, or an own score.
+
+    law: a Mixture, or a numba-jitted score(x, out) that fills out (d, B) from x (d, B),
+    compiled once in each process, for chains that ask at signal 1 and noise 0 alone.
+    x float64 or float32, which the run keeps; particle i has the stream first + i.
+    -> the last state (n, d); with `every`, states 0, every, ... (1 + steps//every, n, d)
+    ValueError or TypeError that names the bad argument, or the level without a density.
+    Source: definition
+    Test: test_fast.py::test_a_run_is_the_numpy_drivers_with_the_same_normals
+    """
+    from refdiff import kernel
+
+    x, num = _points(x)
+    noise.checked_stream(seed, first)
+    whole(block=block, every=1 if every is None else every)
+    if not isinstance(chain, Chain):
+        raise TypeError(f"chain must be a Chain; got {type(chain).__name__}")
+    levels, ask = _levels(chain)
+    if isinstance(law, Mixture):
+        _fits(law, x)
+        tables, mean, score = _tables(law, *levels), law.mean, None
+    else:
+        tables, mean, score = np.zeros((1, 1)), np.zeros(1), _own(law, levels, ask)
+    step = chain.steps if every is None else every
+    path = np.empty((1 + chain.steps // step, *x.shape), x.dtype)
+    path[0] = x
+    rows = *(part.astype(x.dtype) for part in (chain.A, chain.b, chain.c)), chain.ends
+    rows = *rows, bool(chain.c.any())
+    constants = np.uint64(seed), np.uint64(first), block, num, score
+    data = tables.astype(x.dtype), ask, mean.astype(x.dtype), rows, *constants
+    compiled = kernel.run if score is None else kernel.own
+    _shared(threads, len(x), block, lambda lo, hi: compiled(path, lo, hi, step, *data))
+    return path[-1] if every is None else path
+
+
+def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
+    """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
+
+    ValueError or TypeError that names the bad argument, as for a singular covariance.
+    Source: definition
+    Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
+    """
+    from refdiff import kernel
+
+    x, num = _points(x)
+    _fits(law, x)
+    (table,) = _tables(law, np.ones(1), np.zeros(1)).astype(x.dtype)
+    result = np.empty(len(x), x.dtype)
+    data = result, table, BLOCK, num
+    _shared(threads, len(x), BLOCK, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
+    return result
+
+
+def score(law: Mixture, x: Array, threads: int | None = None) -> Array:
+    """Gradient of the log density at x (n, d), as `law.score` -> (n, d), in x's dtype.
+
+    It is the run of one row x <- score(x).
+    ValueError or TypeError that names the bad argument, as for a singular covariance.
+    Source: definition
+    Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
+    """
+    zero, one, no = np.zeros((1, 1)), np.ones(1), np.zeros(1)
+    row = Chain(zero[None], one[None], zero, one, no, no, np.array([True]))
+    return run(row, law, x, seed=0, threads=threads)
+
+
+def sample(
+    law: Mixture,
+    n: int,
+    seed: int,
+    first: int = 0,
+    threads: int | None = None,
+    dtype: object = float,
+) -> Array:
+    """Draw n samples of a mixture, singular covariances included -> (n, d).
+
+    Sample i depends on (seed, first + i) alone, and no run or start shares its stream.
+    ValueError or TypeError that names the bad argument.
+    Source: definition
+    Test: test_fast.py::test_samples_have_the_mixtures_law
+    """
+    from refdiff import kernel
+
+    whole(n=n)
+    noise.checked_stream(seed, first)
+    num = noise.numbers(dtype)
+    x = np.empty((n, law.d), num.F)
+    edges = np.cumsum(law.weights)
+    parts = law.means.astype(num.F), law._root.astype(num.F)
+    data = edges, *parts, np.uint64(seed), np.uint64(first), BLOCK, num
+    _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
+    return x
+
+
+def _points(x):
+    """Check x (n, d); return it in one of the two dtypes, and its constants."""
+    (x,) = finite(x=x)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"x must be (n, d); got shape {x.shape}")
+    num = noise.numbers(x.dtype)
+    return np.ascontiguousarray(x), num
+
+
+def _fits(law, x):
+    if not isinstance(law, Mixture):
+        raise TypeError(f"law must be a Mixture; got {type(law).__name__}")
+    if x.shape[1] != law.d:
+        raise ValueError(f"x must be (n, {law.d}), as law is; got shape {x.shape}")
+
+
+def _levels(chain):
+    """The distinct levels, signal (L,) and noise (L,), and the one that each row asks.
+
+    -1: no model is asked; -2: signal = 0, where the model is the mean.
+    """
+    asked = chain.b.any(axis=1)
+    level = np.stack([chain.signal, chain.noise], axis=1)
+    at_score = asked & (chain.signal != 0)
+    distinct, which = np.unique(level[at_score], axis=0, return_inverse=True)
+    ask = np.where(asked, -2, -1)
+    ask[at_score] = which.ravel()
+    return distinct.T, ask
+
+
+def _tables(law, signal, noise):
+    """A mixture's numbers at each level, a row of the kernel's table each.
+
+    A component has its log weight less log normaliser, mean, 1 / diagonal of the
+    Cholesky factor, and what is below that diagonal; components are filled up to
+    whole fours, and d to 2, with such as weigh nothing.
+    """
+    K, d = law.means.shape
+    covs = signal[:, None, None, None] ** 2 * law.covs
+    covs = covs + noise[:, None, None, None] ** 2 * np.eye(d)
+    try:
+        L = gaussian.cholesky(covs)
+    except ValueError as reason:
+        raise ValueError(
+            f"law must have a density where it is asked: {reason}"
+        ) from None
+    wide, four = max(d, 2), -(-K // 4) * 4
+    size = 1 + 2 * wide + wide * (wide - 1) // 2
+    table = np.zeros((len(signal), four, size))
+    table[:, K:, 0] = -np.inf
+    table[:, :K, 0] = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
+    table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
+    table[:, :K, 1 + wide : 1 + wide + d] = 1 / np.diagonal(L, axis1=2, axis2=3)
+    if d > 1:
+        i, j = np.tril_indices(d, -1)
+        table[:, :K, 1 + 2 * wide :] = L[..., i, j]
+    return table.reshape(len(signal), four * size)
+
+
+def _own(score, levels, ask):
+    """Refuse what is no compiled score, or a chain that asks it at noised levels."""
+    from numba import config
+
+    if not (hasattr(score, "py_func") or config.DISABLE_JIT and callable(score)):
+        raise TypeError(
+            f"law must be a Mixture or a numba-jitted score(x, out); "
+            f"got {type(score).__name__}"
+        )
+    signal, noise = levels
+    if (ask == -2).any() or (signal != 1).any() or (noise != 0).any():
+        raise ValueError(
+            "law must be a Mixture where a chain asks at other levels than signal 1, "
+            f"noise 0; this chain asks at signal {signal}, noise {noise}"
+        )
+    return score
+
+
+def _shared(threads, n, block, work):
+    """Call work(lo, hi) for pieces of range(n), whole blocks each, in threads."""
+    from concurrent.futures import ThreadPoolExecutor  # imported late, as it is slow
+
+    from numba import config
+
+    threads = config.NUMBA_NUM_THREADS if threads is None else threads
+    whole(threads=threads)
+    piece = -(-n // (8 * threads * block)) * block
+
+    def quietly(lo):  # without compilation, integers that wrap would warn
+        with np.errstate(all="ignore"):
+            work(lo, min(lo + piece, n))
+
+    if threads == 1 or n <= piece:
+        for lo in range(0, n, piece):
+            quietly(lo)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(quietly, range(0, n, piece)))
