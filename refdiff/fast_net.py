@@ -1,0 +1,300 @@
+"""The network at the machine's limit: training and sampling fused around BLAS.
+
+`fit` is `train.fit` with the squared error compiled, `run` is `Chain.run` with the
+network as the model and the noise of `noise.normals`. The bits do not depend on the
+number of threads. Matrix products are those of the BLAS that SciPy brings, which is set
+to one thread for as long as a call lasts: OpenBLAS and MKL, in all threads of the
+process; where it is another, set its own variable (such as VECLIB_MAXIMUM_THREADS).
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from refdiff import fast, noise, train
+from refdiff._check import Array, finite, positive, whole
+from refdiff.chain import Chain
+from refdiff.mixture import Mixture
+from refdiff.net import MLP
+from refdiff.targets import Model, Network
+
+ROWS = 60  # in a shard, at most: BLAS multiplies it without packing
+LANES = 8  # partial gradients, at most: as many threads can train at once
+CHUNK = 4096  # parameters that Adam takes at a time
+NOISE = 2**22  # normals held at a time, a thread
+
+Draw = Callable[[np.random.Generator], tuple[Array, Array, Array, Array]]
+
+
+def loss_grad(
+    net: MLP,
+    params: Array,
+    x: Array,
+    t: Array,
+    y: Array,
+    weight: Array,
+    threads: int | None = None,
+) -> tuple[float, Array]:
+    """Weighted squared error of the network, and its gradient in the parameters.
+
+    loss = (1/n) sum_n weight ||net(x, t) - y||^2
+    params (size,) float64 or float32, x (n, d), t (n,), y (n, out), weight (n,)
+    -> loss, gradient (size,) in the precision of params
+    ValueError or TypeError that names the bad argument.
+    Source: Ho20 (14)
+    Test: test_fast_net.py::test_loss_and_gradient_are_those_of_the_numpy_network
+    """
+    batch = _batch(net, params, x, t, y, weight)
+    space = _space(net, params.dtype, len(batch[0]))
+    with _threads(threads):
+        loss = _loss_grad(params, batch, space)
+    return loss, space[-1][:, 0].sum(axis=0)
+
+
+def fit(
+    net: MLP,
+    draw: Draw,
+    state: train.State,
+    *,
+    lr: float | Callable[[int], float] = 1e-3,
+    ema_decay: float = 0.999,
+    threads: int | None = None,
+) -> Iterator[train.State]:
+    """Train forever as `train.fit` does, yielding the same states to rounding.
+
+    draw(rng) -> x (n, d), t (n,), y (n, out), weight (n,) of one batch of `loss_grad`
+    Every state has arrays of its own; any of them resumes the run exactly.
+    Errors are those of `train.fit` and `loss_grad`.
+    Source: Ho20 Algorithm 1
+    Test: test_fast_net.py::test_training_is_that_of_train_fit
+    """
+    if not callable(lr):
+        positive(lr=lr)
+    if not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay must be in [0, 1); got {ema_decay}")
+    _params(net, state.params)
+    rate = lr if callable(lr) else lambda step: lr
+    return _fit(net, draw, state, rate, ema_decay, threads)
+
+
+def _fit(net, draw, state, rate, ema_decay, threads):
+    from refdiff import kernel_net
+
+    rng, n, space = train.restore(state.rng), 0, None
+    old = np.stack([state.params, state.ema, state.m, state.v])
+    while True:
+        step = state.step + 1
+        batch = _batch(net, old[0], *draw(rng))
+        if n != len(batch[0]):
+            n, space = len(batch[0]), _space(net, old.dtype, len(batch[0]))
+        new, c = np.empty_like(old), _numbers(rate(step), step, ema_decay, old.dtype)
+        with _threads(threads):
+            loss = _loss_grad(old[0], batch, space)
+            kernel_net.adam(old, new, space[-1], c, CHUNK)
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"loss is {loss} at step {step}")
+        if not np.isfinite(new[2]).all():
+            raise FloatingPointError(f"the gradient is not finite at step {step}")
+        state, old = train.State(step, loss, *new, rng.bit_generator.state), new
+        yield state
+
+
+def _numbers(lr, step, ema_decay, dtype):
+    """What Adam and the moving average multiply by, in this step."""
+    if not (np.isfinite(lr) and lr >= 0):
+        raise ValueError(f"lr must be finite and at least 0; got {lr} at step {step}")
+    b1, b2, eps = train.adam_step.__defaults__
+    keep = train.ema_step(1.0, 0.0, step, ema_decay)
+    unbias = 1 / (1 - b2**step)
+    rates = (b1, 1 - b1, b2, 1 - b2, lr / (1 - b1**step), unbias, eps, keep, 1 - keep)
+    return tuple(dtype.type(v) for v in rates)
+
+
+def _space(net, dtype, n):
+    """Where the kernel works on n rows: lanes in twos, with as many shards in each."""
+    lanes = min(LANES, 2 * -(-n // (2 * ROWS)))
+    shards = lanes * -(-n // (lanes * ROWS))
+    layers, widths = len(net.hidden) + 1, np.array(net.widths)
+    work = np.empty((2, lanes, layers, ROWS * widths.max()), dtype)
+    grads = np.zeros((lanes, 2, net.size), dtype)
+    return widths, shards, np.empty(net.size, dtype), *work, grads
+
+
+def _loss_grad(params, batch, space):
+    from refdiff import kernel_net
+
+    return float(kernel_net.loss_grad(space[0], params, *batch, *space[1:]).sum())
+
+
+def _batch(net, params, x, t, y, weight):
+    """The kernel's arguments: inputs (n, d + embedding), y, weight / n."""
+    inputs = _inputs(net, params, x, t)
+    y, weight = finite(y=y, weight=weight)
+    n = len(inputs)
+    if y.shape != (n, net.widths[-1]) or weight.shape != (n,):
+        raise ValueError(
+            f"y must be ({n}, {net.widths[-1]}) and weight ({n},); "
+            f"got shape {y.shape} and {weight.shape}"
+        )
+    return inputs, *(np.ascontiguousarray(a, params.dtype) for a in (y, weight / n))
+
+
+def _inputs(net, params, x, t):
+    """Rows [x, embed(t)] in the precision of params, checked."""
+    _params(net, params)
+    x, t = finite(x=x, t=t)
+    if x.ndim != 2 or x.shape[1] != net.d or not len(x):
+        raise ValueError(f"x must be (n, {net.d}), n >= 1; got shape {x.shape}")
+    if t.shape not in ((), (len(x),)):
+        raise ValueError(f"t must be a number or ({len(x)},); got shape {t.shape}")
+    times, row = np.unique(t, return_inverse=True)  # sines cost more than a sort
+    emb = np.broadcast_to(net.embed(times)[row.ravel()], (len(x), 2 * net.frequencies))
+    return np.concatenate([x, emb], axis=1).astype(params.dtype, copy=False)
+
+
+def _params(net, params):
+    """Refuse parameters that are not this network's, or of another precision."""
+    noise.numbers(params.dtype)
+    net.views(params)
+
+
+def predict(
+    net: MLP, params: Array, x: Array, t: float | Array, threads: int | None = None
+) -> Array:
+    """Evaluate the network, as `net.forward` does, shard by shard in threads.
+
+    params (size,), x (n, d), t (n,) or a number  ->  y (n, out) in params' precision
+    ValueError or TypeError that names the bad argument.
+    Source: definition
+    Test: test_fast_net.py::test_predictions_are_those_of_the_numpy_network
+    """
+    from refdiff import kernel_net
+
+    inputs, widths = _inputs(net, params, x, t), np.array(net.widths)
+    y = np.empty((len(inputs), widths[-1]), params.dtype)
+
+    def work(lo, hi):
+        kernel_net.predict(widths, params, inputs[lo:hi], y[lo:hi], ROWS)
+
+    with _threads(None):
+        fast._shared(threads, len(inputs), ROWS, work)
+    return y
+
+
+def run(
+    chain: Chain,
+    net: MLP,
+    params: Array,
+    x: Array,
+    *,
+    to_score: Callable[[Network], Model],
+    seed: int,
+    first: int = 0,
+    threads: int | None = None,
+) -> Array:
+    """Run a chain from x (n, d) with the network as its model -> the last state (n, d).
+
+    to_score: what makes a model of net(x, t), such as `targets.eps_model`; it is probed
+    for its two numbers at each level. All is in the precision of params. Particle i has
+    the noise of stream first + i, whose normals, not the states, a thread holds for all
+    steps of a few shards. A job cut at multiples of 60 has the same bits.
+    ValueError or TypeError that names the bad argument.
+    Source: definition
+    Test: test_fast_net.py::test_a_run_is_the_numpy_drivers_with_the_same_normals
+    """
+    from refdiff import kernel_net
+
+    _inputs(net, params, x, 0.0)
+    noise.checked_stream(seed, first)
+    if net.widths[-1] != net.d:
+        raise ValueError(f"net must have out = {net.d}; got {net.widths[-1]}")
+    x, table = np.array(x, params.dtype), _table(chain, to_score, params.dtype)
+    at_time = _without_time(net, params, chain)
+    block = ROWS * max(1, NOISE // (chain.steps * net.d * ROWS))
+
+    def work(lo, hi):
+        for at in range(lo, hi, block):
+            part = x[at : min(at + block, hi)]
+            z = _noise(chain, part, seed, first + at)
+            kernel_net.run(*at_time, table, part, z, ROWS)
+
+    with _threads(None):
+        fast._shared(threads, len(x), ROWS, work)
+    return x
+
+
+def _table(chain, to_score, dtype):
+    """The chain's table with the network in place of the score p x + q net(x, t)."""
+    x, y = np.array([[1.0], [0.0], [0.6]]), np.array([[0.0], [1.0], [-0.7]])
+    model = to_score(lambda x, t: y)
+    A, b = chain.A.copy(), chain.b.copy()
+    for k in np.flatnonzero(b.any(axis=1)):
+        p, q, both = np.asarray(model(x, chain.level(k)))[:, 0]
+        if not np.isclose(both, p * x[2, 0] + q * y[2, 0], rtol=1e-9, atol=0):
+            raise ValueError(f"to_score must be linear in x and net(x, t); row {k}")
+        A[k, :, 0] += b[k] * p
+        b[k] *= q
+    return *(part.astype(dtype) for part in (A, b, chain.c)), chain.ends
+
+
+def _without_time(net, params, chain):
+    """The network of x alone that each row asks: widths, parameters, first biases.
+
+    What the embedding of a row's t adds to the first layer is a constant of that row.
+    """
+    p, width = net.views(params), net.widths[1]
+    t = np.where(np.isnan(chain.t), 0.0, chain.t)
+    biases = net.embed(t) @ p["W0"][net.d :] + p["b0"]
+    end = net.widths[0] * width
+    own = np.concatenate([params[: net.d * width], params[end:]])
+    return np.array([net.d, *net.widths[1:]]), own, biases.astype(params.dtype)
+
+
+def _noise(chain, x, seed, first):
+    """`noise.normals` of all steps, drawn by the kernel: states of the chain x <- z."""
+    if not chain.c.any():
+        return np.zeros((1, *x.shape), x.dtype)
+    zero, nan = np.zeros((chain.steps, 1)), np.full(chain.steps, np.nan)
+    draw = Chain(zero[:, None], zero, 1 + zero, nan, nan, nan, np.isnan(nan))
+    law = Mixture(np.ones(1), np.zeros((1, x.shape[1])), np.eye(x.shape[1])[None])
+    return fast.run(draw, law, x, seed=seed, first=first, threads=1, every=1)[1:]
+
+
+@contextmanager
+def _threads(threads):
+    """So many threads of numba, and one of BLAS in each, as long as this lasts."""
+    import numba
+
+    most, before = numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()
+    threads = before if threads is None else threads
+    whole(threads=threads)
+    if threads > most:
+        raise ValueError(f"threads must be at most {most}; got {threads}")
+    read, put = _blas()
+    blas = read()
+    numba.set_num_threads(threads)
+    put(1)
+    try:
+        yield
+    finally:
+        put(blas)
+        numba.set_num_threads(before)
+
+
+@cache
+def _blas():
+    """How to read and set the number of threads of the BLAS that numba calls."""
+    from scipy.linalg import cython_blas
+
+    library = ctypes.CDLL(cython_blas.__file__)  # finds what it was linked with
+    for get, put in (
+        ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+        ("openblas_get_num_threads", "openblas_set_num_threads"),
+        ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ):
+        if hasattr(library, put):
+            return getattr(library, get), getattr(library, put)
+    return lambda: 1, lambda threads: None

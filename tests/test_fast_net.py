@@ -1,0 +1,299 @@
+"""The compiled network against the NumPy one: the same numbers, and the same bits."""
+
+from dataclasses import replace
+from itertools import islice
+
+import mpmath
+import numpy as np
+import pytest
+from support import check_grad
+
+from refdiff import ddpm, exponential, fast_net, noise, schedule, sde, targets, train
+from refdiff.net import MLP
+
+T = 20
+NET = MLP(2, T, hidden=(16, 24), frequencies=4)
+SCHED = schedule.cosine(T)
+CHAIN = ddpm.ddpm_chain(SCHED)
+
+
+def weights(dtype=float):
+    rng = np.random.default_rng(1)
+    return NET.init(rng, dtype) + 0.1 * rng.standard_normal(NET.size).astype(dtype)
+
+
+def batch(n, rng=None):
+    rng = np.random.default_rng(n) if rng is None else rng
+    x, y = rng.standard_normal((2, n, 2))
+    return x, rng.integers(1, T + 1, n), y, rng.uniform(0.5, 2, n)
+
+
+def by_numpy(params, x, t, y, weight):
+    y_hat, cache = NET.forward(params, x.astype(params.dtype), t)
+    pull = weight[:, None] * (y_hat - y) / len(x)
+    return float((pull * (y_hat - y)).sum()), NET.backward(cache, 2 * pull)[0]
+
+
+def draw(rng):
+    return batch(130, rng)
+
+
+def learned(params):
+    return lambda x, t: NET.predict(params, x, t)
+
+
+def points(n, dtype=float):
+    return np.random.default_rng(2).standard_normal((n, 2)).astype(dtype)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("n", [1, 60, 61, 130, 500, 1000])
+def test_loss_and_gradient_are_those_of_the_numpy_network(n):
+    """From one shard to many in each lane, and none of them of the same size."""
+    loss, grad = fast_net.loss_grad(NET, weights(), *batch(n))
+    want_loss, want = by_numpy(weights(), *batch(n))
+    assert loss == pytest.approx(want_loss, rel=1e-13)
+    np.testing.assert_allclose(grad, want, rtol=0, atol=1e-13 * np.abs(want).max())
+
+
+@pytest.mark.gradient
+def test_the_gradient_is_that_of_the_loss():
+    def loss(params):
+        return fast_net.loss_grad(NET, params, *batch(130))[0]
+
+    check_grad(loss, weights(), fast_net.loss_grad(NET, weights(), *batch(130))[1])
+
+
+@pytest.mark.control
+def test_rows_with_other_weights_have_another_gradient():
+    x, t, y, weight = batch(130)
+    grad = fast_net.loss_grad(NET, weights(), x, t, y, weight)[1]
+    _, want = by_numpy(weights(), x, t, y, np.ones_like(weight))
+    assert np.abs(grad - want).max() > 1e-2 * np.abs(want).max()
+
+
+def both(steps, dtype=float, **options):
+    start = train.start(weights(dtype), np.random.default_rng(3))
+    plain = train.fit(lambda p, rng: by_numpy(p, *draw(rng)), start, **options)
+    ours = fast_net.fit(NET, draw, start, **options)
+    return list(islice(ours, steps)), list(islice(plain, steps))
+
+
+def distance(one, two):
+    names = ("params", "ema", "m", "v")
+    pairs = [(getattr(one, name), getattr(two, name)) for name in names]
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs)
+
+
+@pytest.mark.oracle
+def test_training_is_that_of_train_fit():
+    rate = train.cosine_decay(1e-2, 50)
+    for one, two in zip(*both(50, lr=rate, ema_decay=0.9), strict=True):
+        assert (one.step, one.rng) == (two.step, two.rng)
+        assert one.loss == pytest.approx(two.loss, rel=1e-10)
+        assert distance(one, two) < 1e-9
+
+
+@pytest.mark.control
+def test_training_with_another_decay_is_not_that_of_train_fit():
+    ours, _ = both(50, ema_decay=0.9)
+    _, plain = both(50, ema_decay=0.8)
+    assert distance(ours[-1], plain[-1]) > 1e-4
+
+
+def test_training_in_float32_stays_there_and_near_the_numpy_one():
+    """A first step of Adam is lr sign(g), which rounding may turn where g is near 0."""
+    ours, plain = both(20, np.float32)
+    assert {a.dtype for a in (ours[-1].params, ours[-1].v)} == {np.dtype(np.float32)}
+    assert ours[-1].loss == pytest.approx(plain[-1].loss, rel=1e-5)
+    assert distance(ours[-1], plain[-1]) < 1e-3
+
+
+def test_resuming_from_any_state_is_exact():
+    states, _ = both(6)
+    again = list(islice(fast_net.fit(NET, draw, states[2]), 3))
+    for one, two in zip(states[3:], again, strict=True):
+        assert one.loss == two.loss
+        assert distance(one, two) == 0
+
+
+def test_states_that_were_handed_out_stay_as_they_were():
+    run = fast_net.fit(NET, draw, train.start(weights(), np.random.default_rng(0)))
+    first = next(run)
+    kept = first.params.copy(), first.v.copy()
+    next(run), next(run)
+    assert (first.params == kept[0]).all() and (first.v == kept[1]).all()
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    start = train.start(weights(), np.random.default_rng(0))
+    x, t, params = points(700), np.arange(700) % T, weights()
+
+    def everything(threads):
+        *_, state = islice(fast_net.fit(NET, draw, start, threads=threads), 3)
+        yield state.params
+        yield fast_net.loss_grad(NET, params, *batch(1000), threads=threads)[1]
+        yield fast_net.predict(NET, params, x, t, threads=threads)
+        yield sampled(params, x, threads=threads)
+
+    for one, two in zip(everything(1), everything(2), strict=True):
+        assert (one == two).all()
+
+
+def test_predictions_are_those_of_the_numpy_network():
+    x, t = points(130), np.arange(130.0) % T
+    for time in (t, 7.5):
+        want, _ = NET.forward(weights(), x, time)
+        got = fast_net.predict(NET, weights(), x, time)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-14)
+
+
+def sampled(params, x, chain=CHAIN, to_score=targets.eps_model, **options):
+    return fast_net.run(chain, NET, params, x, to_score=to_score, seed=5, **options)
+
+
+def replayed(params, x, chain, to_score):
+    z = noise.normals(5, *x.shape, steps=chain.steps)
+    return list(chain.run(x, to_score(learned(params)), z=z))[-1]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("target", [targets.EPS, targets.X0, targets.V, targets.SCORE])
+def test_a_run_is_the_numpy_drivers_with_the_same_normals(target):
+    def to_score(y_hat):
+        return targets.target_model(y_hat, target, SCHED)
+
+    x = points(130)
+    want = replayed(weights(), x, CHAIN, to_score)
+    got = sampled(weights(), x, to_score=to_score)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * np.abs(want).max())
+
+
+@pytest.mark.oracle
+def test_a_chain_with_memory_runs_too():
+    chain = exponential.dpmpp_2m_chain(
+        sde.vp(sde.linear_beta()), np.linspace(1, 0.01, 9)
+    )
+    assert chain.A.shape[1] > 1 and not chain.c.any()
+    x = points(70)
+    want = replayed(weights(), x, chain, targets.eps_model)
+    got = sampled(weights(), x, chain)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * np.abs(want).max())
+
+
+def test_shards_of_a_job_have_its_bits(monkeypatch):
+    """A cut at a multiple of 60, and noise drawn for one shard at a time."""
+    x, params = points(200), weights()
+    whole = sampled(params, x)
+    parts = [sampled(params, x[:60]), sampled(params, x[60:], first=60)]
+    assert (whole == np.concatenate(parts)).all()
+    monkeypatch.setattr(fast_net, "NOISE", 1)
+    assert (whole == sampled(params, x)).all()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name, digits", [("silu64", 53), ("silu32", 24)])
+def test_the_activation_is_silu_to_a_few_last_digits(name, digits):
+    """Against 50 digits, the far ends included; the slope to an absolute error."""
+    from refdiff import kernel_net
+
+    F = np.float64 if digits == 53 else np.float32
+    a = np.concatenate([np.linspace(-60, 60, 401), [-200.0, 200.0]]).astype(F)
+    y, slope = a.copy(), np.empty_like(a)
+    getattr(kernel_net, name)(y, np.zeros_like(a), slope)
+    for v, got, rise in zip(a, y, slope, strict=True):
+        s = 1 / (1 + mpmath.exp(-mpmath.mpf(float(v))))
+        want, gain = v * s, s * (1 + v * (1 - s))
+        tiny = 2.0**-1000 if F is np.float64 else 2.0**-110
+        assert abs(float(got) - want) <= 4 * 2.0**-digits * abs(want) + tiny
+        assert abs(float(rise) - gain) <= 4 * 2.0**-digits * max(1, abs(v))
+
+
+def test_not_a_number_is_not_lost():
+    from refdiff import kernel_net
+
+    y, slope = np.array([np.nan, 1.0]), np.empty(2)
+    kernel_net.silu64(y, np.zeros(2), slope)
+    assert np.isnan([y[0], slope[0]]).all() and np.isfinite([y[1], slope[1]]).all()
+
+
+def test_threads_are_as_before_after_a_call():
+    import numba
+
+    get, _ = fast_net._blas()
+    before = numba.get_num_threads(), get()
+    fast_net.loss_grad(NET, weights(), *batch(60), threads=1)
+    with pytest.raises(ValueError, match="threads must be at"):
+        fast_net.predict(NET, weights(), points(3), 1.0, threads=0)
+    assert (numba.get_num_threads(), get()) == before
+
+
+def test_blas_can_be_told_its_number_of_threads():
+    get, put = fast_net._blas()
+    before = get()
+    put(1)
+    assert get() == 1
+    put(before)
+
+
+def test_a_run_that_diverges_is_stopped():
+    start = train.start(weights(), np.random.default_rng(0))
+
+    def far(rng):
+        x, t, y, weight = draw(rng)
+        return x, t, 1e200 * y, weight
+
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="step 1"):
+        next(fast_net.fit(NET, far, start))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"x": points(4)[:, :1]}, r"x must be \(n, 2\)"),
+        ({"x": np.full((130, 2), np.nan)}, "x must be finite"),
+        ({"t": np.ones(3)}, "t must be a number or"),
+        ({"y": np.ones((130, 1))}, r"y must be \(130, 2\)"),
+        ({"weight": np.ones((130, 1))}, r"weight \(130,\)"),
+        ({"params": np.ones(3)}, "params must be"),
+        ({"threads": 10**6}, "threads must be at most"),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    names = ("x", "t", "y", "weight")
+    given = {**dict(zip(names, batch(130), strict=True)), "params": weights()}
+    with pytest.raises(ValueError, match=message):
+        fast_net.loss_grad(NET, **{**given, **change})
+
+
+def test_bad_settings_are_named():
+    start = train.start(weights(), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="lr must be"):
+        fast_net.fit(NET, draw, start, lr=-1.0)
+    with pytest.raises(ValueError, match="ema_decay must be"):
+        fast_net.fit(NET, draw, start, ema_decay=1.0)
+    with pytest.raises(ValueError, match="at step 1"):
+        next(fast_net.fit(NET, draw, start, lr=lambda step: np.nan))
+    with pytest.raises(TypeError, match="float64 or float32"):
+        fast_net.fit(
+            NET, draw, train.start(weights().astype(int), np.random.default_rng(0))
+        )
+    with pytest.raises(ValueError, match="out = 2"):
+        wide = replace(NET, out=3)
+        fast_net.run(
+            CHAIN,
+            wide,
+            np.ones(wide.size),
+            points(3),
+            to_score=targets.eps_model,
+            seed=0,
+        )
+
+
+@pytest.mark.control
+def test_a_map_to_the_score_that_bends_is_refused():
+    def clipped(y_hat):
+        return lambda x, level: np.clip(x + y_hat(x, level.t), -0.05, 1)
+
+    with pytest.raises(ValueError, match="to_score must be linear"):
+        sampled(weights(), points(3), to_score=clipped)
