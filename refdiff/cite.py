@@ -54,6 +54,8 @@ KEYS = {
     "Probabilistic Models, 2023",
     "Lucas19": "Lucas, Tucker, Grosse, Norouzi, Don't Blame the ELBO! A Linear VAE "
     "Perspective on Posterior Collapse, 2019",
+    "Mueller79": "Mueller, Brown, Location of Saddle Points and Minimum Energy Paths by a "
+    "Constrained Simplex Optimization Procedure, 1979",
     "Pawula67": "R. F. Pawula, Approximation of the Linear Boltzmann Equation by the "
     "Fokker-Planck Equation, 1967",
     "Nichol21": "Nichol, Dhariwal, Improved Denoising Diffusion Probabilistic Models, "

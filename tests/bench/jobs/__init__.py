@@ -1,0 +1,1 @@
+"""Whole processes: each module is a script that a user might have written."""
