@@ -10,6 +10,8 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+from refdiff.oracle import command
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; exit status 0, 2 for bad arguments, 130 for Ctrl-C."""
@@ -84,6 +86,7 @@ def _parser():
     figures = commands.add_parser("figures", help="draw a checkout's figures again")
     figures.add_argument("name", nargs="*", help="parts of names; none: all")
     figures.set_defaults(run=_figures)
+    command.add_to(commands)
     return parser
 
 

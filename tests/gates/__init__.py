@@ -1,0 +1,1 @@
+"""The gates that the oracle itself must pass: `python -m tests.gates`."""
