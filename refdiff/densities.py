@@ -138,7 +138,7 @@ def mueller_brown(temperature: float = 20.0) -> Density:
     (u, v) = x - centre_k: three minima, U = -146.7, -108.2 and -80.8, and two passes
     The last term grows without bound: far off (some 10 units) the score overflows.
     ValueError if temperature is not above 0.
-    Source: Mueller79
+    Source: Mueller79 for the surface
     Test: test_densities.py::test_mueller_brown_has_its_published_minima_and_passes
     """
     positive(temperature=temperature)

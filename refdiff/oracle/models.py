@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refdiff import schedule, sde, targets
+from refdiff import sde, targets
 from refdiff._check import Array
 from refdiff.mixture import Mixture
+from refdiff.oracle.families.schedules import schedule_of
 from refdiff.rates import linear_beta
 
 Levels = Callable[[float], tuple[float, float]]
@@ -19,20 +20,6 @@ Levels = Callable[[float], tuple[float, float]]
 def law_of(p: dict) -> Mixture:
     """The data's law: p["law"] has weights (K,), means (K, d) and covs (K, d, d)."""
     return Mixture(*(np.array(p["law"][k]) for k in ("weights", "means", "covs")))
-
-
-def schedule_of(p: dict) -> schedule.Schedule:
-    """The schedule of p["schedule"], linear or scaled-linear, with t = k + 1.
-
-    ValueError for another kind.
-    """
-    s = p["schedule"]
-    if s["kind"] == "linear":
-        return schedule.linear(s["T"], s["beta_1"], s["beta_T"])
-    if s["kind"] == "scaled-linear":
-        root = np.linspace(np.sqrt(s["beta_1"]), np.sqrt(s["beta_T"]), s["T"])
-        return schedule.from_beta(root**2)
-    raise ValueError(f"schedule must be linear or scaled-linear; got {s['kind']!r}")
 
 
 def sde_of(p: dict) -> sde.SDE:
@@ -46,7 +33,7 @@ def sde_of(p: dict) -> sde.SDE:
 
 def _of_k(p):
     """Levels of the schedule's entries k; other numbers have none."""
-    sched = schedule_of(p)
+    sched = schedule_of(p["schedule"])
 
     def levels(k):
         if k != int(k) or not 0 <= k < sched.T:

@@ -1,7 +1,7 @@
 """Synthetic mutants: one small slip in a program's text, everywhere it can be made.
 
-Each yields the whole module's text again with one change in one function: a sign, an
-operation, a square, a root, a dropped factor, an index one off, two arguments swapped.
+Each is one function's text again with one change: a sign, an operation, a square, a
+root, a dropped factor, an index one off, two arguments swapped.
 """
 
 import ast
@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """One slip: the function that holds it, what was done where, the module's text."""
+    """One slip: the function that holds it, where, what, and the function's new text."""
 
     function: str
+    line: int
     slip: str
     text: str
 
@@ -90,23 +91,19 @@ class _Replace(ast.NodeTransformer):
 
 
 def mutants(text: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module's functions; docstrings and annotations are left."""
-    tree = ast.parse(text)
-    for function in [n for n in tree.body if isinstance(n, ast.FunctionDef)]:
-        body = ast.Module(function.body, [])
-        for count, node in enumerate(ast.walk(body)):
+    """Yield every mutant of a module's functions, each as the function's own text."""
+    for function in [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]:
+        nodes = list(_inner(function))
+        for count, node in enumerate(nodes):
             for what, _ in _slips(node):
-                changed = copy.deepcopy(tree)
-                twin = next(
-                    n
-                    for n in changed.body
-                    if isinstance(n, ast.FunctionDef) and n.name == function.name
-                )
-                nodes = list(ast.walk(ast.Module(twin.body, [])))
-                old = nodes[count]
-                new = dict(_slips(old))[what]
-                _Replace(old, new).visit(twin)
-                slip = f"line {node.lineno}: {ast.unparse(node)}: {what}"
-                yield Mutant(
-                    function.name, slip, ast.unparse(ast.fix_missing_locations(changed))
-                )
+                twin = copy.deepcopy(function)
+                old = list(_inner(twin))[count]
+                _Replace(old, dict(_slips(old))[what]).visit(twin)
+                slip = f"{ast.unparse(node)}: {what}"
+                line = ast.unparse(ast.fix_missing_locations(twin))
+                yield Mutant(function.name, node.lineno, slip, line)
+
+
+def _inner(function):
+    """The nodes of a function's body, in one order: not its arguments' annotations."""
+    return ast.walk(ast.Module(function.body, []))

@@ -1,9 +1,9 @@
-"""Schedules that the chapters leave out: linear in the root, sigmoid, rescaled."""
+"""Schedules that the chapters leave out, and the one that a problem names."""
 
 import numpy as np
 
 from refdiff._check import positive, whole
-from refdiff.schedule import Schedule, from_beta
+from refdiff.schedule import Schedule, cosine, from_beta, linear
 
 
 def scaled_linear(T: int, beta_1: float = 0.00085, beta_T: float = 0.012) -> Schedule:
@@ -47,3 +47,21 @@ def zero_snr(sched: Schedule) -> Schedule:
         noise2=(1 - signal) * (1 + signal),
         label=sched.label,
     )
+
+
+def schedule_of(problem: dict) -> Schedule:
+    """Return the schedule {"kind", "T", and its numbers}; our t is the oracle's k + 1.
+
+    KeyError for a kind that is not known.
+    """
+    T = problem["T"]
+    if problem["kind"] == "constant":
+        made = from_beta(np.full(T, problem["beta"]))
+    elif problem["kind"] == "cosine":
+        made = cosine(T, problem["s"], problem["beta_max"])
+    else:
+        made = BY_ENDS[problem["kind"]](T, problem["beta_1"], problem["beta_T"])
+    return zero_snr(made) if problem.get("zero_snr") else made
+
+
+BY_ENDS = {"linear": linear, "scaled-linear": scaled_linear, "sigmoid": sigmoid}

@@ -4,7 +4,7 @@ import numpy as np
 
 from refdiff import langevin as of_langevin
 from refdiff import predictors, targets
-from refdiff.oracle.reference.steps import schedule_of
+from refdiff.oracle.families.schedules import schedule_of
 
 
 def langevin(p):
@@ -29,7 +29,7 @@ def annealed_langevin(p):
 def langevin_corrector(p):
     """Song's corrector, its norms averaged over the batch."""
     vp = "schedule" in p
-    alpha = schedule_of(p).alpha_bar[p["k"] + 1] if vp else 1.0
+    alpha = schedule_of(p["schedule"]).alpha_bar[p["k"] + 1] if vp else 1.0
     e = predictors.corrector_size(p["score"], p["z"], p["r"], alpha, over_batch=True)
     return p["x"] + e * p["score"] + np.sqrt(2 * e) * p["z"]
 
@@ -43,7 +43,7 @@ def reverse_diffusion_ve(p):
 
 def _vp(p, step):
     """A predictor of DDPM at t = k + 1."""
-    sched, t = schedule_of(p), p["k"] + 1
+    sched, t = schedule_of(p["schedule"]), p["k"] + 1
     score = _score(p, sched.signal[t], sched.noise[t])
     return step(p["x"], t, score, p["z"], sched)
 

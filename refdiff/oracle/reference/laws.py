@@ -19,7 +19,8 @@ from refdiff import (
     solvers,
     targets,
 )
-from refdiff.oracle.models import levels_of, schedule_of, sde_of
+from refdiff.oracle.families.schedules import schedule_of
+from refdiff.oracle.models import levels_of, sde_of
 from refdiff.schedule import Level
 
 
@@ -71,7 +72,7 @@ def _last(states):
 
 
 def _respaced(p):
-    return schedule_of(p).respace(1 + np.array(p["timesteps"][::-1]))
+    return schedule_of(p["schedule"]).respace(1 + np.array(p["timesteps"][::-1]))
 
 
 def _run(p, chain):

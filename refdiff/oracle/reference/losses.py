@@ -4,7 +4,8 @@ import numpy as np
 
 from refdiff import losses, matching, train
 from refdiff import net as of_net
-from refdiff.oracle.reference.tables import TARGETS, schedule_of
+from refdiff.oracle.families.schedules import schedule_of
+from refdiff.oracle.reference.tables import TARGETS
 
 NET = of_net.MLP(3, 1.0, hidden=(3, 3), frequencies=0, out=2)
 

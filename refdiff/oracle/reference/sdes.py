@@ -5,7 +5,8 @@ import numpy as np
 from refdiff import elbo, forward, gaussian, likelihood, reversal, vae
 from refdiff.ddpm import mu_from_eps
 from refdiff.oracle.families.gaussian_flow import gaussian_flow
-from refdiff.oracle.models import law_of, schedule_of, sde_of
+from refdiff.oracle.families.schedules import schedule_of
+from refdiff.oracle.models import law_of, sde_of
 
 
 def sde_marginal(p):
@@ -78,7 +79,7 @@ def hutchinson(p):
 
 def elbo_terms(p):
     """Terms of the bound for given noise and predictions."""
-    sched, x0 = schedule_of(p), p["x0"]
+    sched, x0 = schedule_of(p["schedule"]), p["x0"]
     eye = np.eye(x0.shape[1])
     kls = []
     for t in range(1, sched.T + 1):

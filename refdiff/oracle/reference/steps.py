@@ -4,7 +4,8 @@ import numpy as np
 
 from refdiff import ddim as of_ddim
 from refdiff import ddpm as of_ddpm
-from refdiff import forward, schedule, targets
+from refdiff import forward, targets
+from refdiff.oracle.families.schedules import schedule_of
 from refdiff.oracle.families.thresholding import dynamic_threshold
 
 TARGETS = {"eps": targets.EPS, "x0": targets.X0, "v": targets.V, "score": targets.SCORE}
@@ -16,39 +17,9 @@ MEANS = {
 }
 
 
-def schedule_of(p):
-    """The schedule that a problem names, at every t."""
-    s = p["schedule"]
-    T, kind = s["T"], s["kind"]
-    if kind == "cosine":
-        made = schedule.cosine(T, s["s"], s["beta_max"])
-    elif kind == "linear":
-        made = schedule.linear(T, s["beta_1"], s["beta_T"])
-    elif kind == "scaled-linear":
-        ends = np.sqrt([s["beta_1"], s["beta_T"]])
-        made = schedule.from_beta(np.linspace(*ends, T) ** 2)
-    elif kind == "sigmoid":
-        share = 1 / (1 + np.exp(-np.linspace(-6, 6, T)))
-        made = schedule.from_beta(s["beta_1"] + (s["beta_T"] - s["beta_1"]) * share)
-    elif kind == "constant":
-        made = schedule.constant(T, 1 - s["beta"])
-    else:
-        raise ValueError(f"unknown schedule {kind!r}")
-    return _zero_snr(made) if s.get("zero_snr") else made
-
-
-def _zero_snr(sched):
-    """Shift and scale the signal so that it ends in 0 and begins as it did."""
-    root = sched.signal[1:]
-    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
-    alpha = (root / np.array([1.0, *root[:-1]])) ** 2
-    alpha[-1] = 5e-324  # above 0, as a table must be; its product is 0
-    return schedule.from_alpha(alpha)
-
-
 def walk(p):
     """The schedule of the visited times alone, and the step's own t in it."""
-    sched = schedule_of(p).respace(1 + np.array(p["timesteps"][::-1]))
+    sched = schedule_of(p["schedule"]).respace(1 + np.array(p["timesteps"][::-1]))
     return len(p["timesteps"]) - p["index"], sched
 
 
@@ -73,12 +44,12 @@ def _converted(p, signal, noise):
 def add_noise(p):
     """x_t, each row at its own time."""
     t = 1 + np.asarray(p["t"])
-    return forward.q_sample(p["x0"], t, p["eps"], schedule_of(p))
+    return forward.q_sample(p["x0"], t, p["eps"], schedule_of(p["schedule"]))
 
 
 def one_step_forward(p):
     """x_t from x_{t-1}."""
-    mean, var = forward.q_step(p["x"], 1 + p["t"], schedule_of(p))
+    mean, var = forward.q_step(p["x"], 1 + p["t"], schedule_of(p["schedule"]))
     return mean + np.sqrt(var) * p["eps"]
 
 
@@ -104,20 +75,20 @@ def posterior(p):
 
 def posterior_variance(p):
     """Of every k."""
-    sched = schedule_of(p)
+    sched = schedule_of(p["schedule"])
     return forward.sigma_q(np.arange(1, sched.T + 1), sched)[:, 0] ** 2
 
 
 def posterior_log_variance(p):
     """Of every k, the first entry as the second."""
-    sched = schedule_of(p)
+    sched = schedule_of(p["schedule"])
     t = np.arange(1, sched.T + 1)
     return np.log(of_ddpm.learned_var(0.0, t, sched)[:, 0])
 
 
 def posterior_mean_coefficients(p):
     """Of x0 and of x, for every k."""
-    sched = schedule_of(p)
+    sched = schedule_of(p["schedule"])
     t, one, none = np.arange(1, sched.T + 1), np.ones((1, 1)), np.zeros((1, 1))
     of_x0, _ = forward.q_posterior(one, none, t, sched)
     of_x, _ = forward.q_posterior(none, one, t, sched)

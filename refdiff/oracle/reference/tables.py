@@ -3,8 +3,9 @@
 import numpy as np
 
 from refdiff import edm, losses, rates, schedule, sde, targets
-from refdiff.oracle.families import grids, schedules, weights
+from refdiff.oracle.families import grids, weights
 from refdiff.oracle.families import timesteps as times
+from refdiff.oracle.families.schedules import schedule_of
 
 SPACINGS = {
     "leading": schedule.leading,
@@ -12,26 +13,6 @@ SPACINGS = {
     "linspace": schedule.linspace,
 }
 TARGETS = {"eps": targets.EPS, "x0": targets.X0, "v": targets.V}
-BY_ENDS = {
-    "linear": schedule.linear,
-    "scaled-linear": schedules.scaled_linear,
-    "sigmoid": schedules.sigmoid,
-}
-
-
-def schedule_of(problem):
-    """The Schedule that a problem's dictionary names, at every t."""
-    sched = _named(problem)
-    return schedules.zero_snr(sched) if problem.get("zero_snr") else sched
-
-
-def _named(problem):
-    T, kind = problem["T"], problem["kind"]
-    if kind == "constant":
-        return schedule.from_beta(np.full(T, problem["beta"]))
-    if kind == "cosine":
-        return schedule.cosine(T, problem["s"], problem["beta_max"])
-    return BY_ENDS[kind](T, problem["beta_1"], problem["beta_T"])
 
 
 def _asked(p):

@@ -113,7 +113,7 @@ def _unit(p, row, j, m):
 
 def adam_step(p, m):
     """One step: params - lr m_hat / (sqrt(v_hat) + eps)."""
-    b1, b2, n, g = p["b1"], p["b2"], p["step"], p["grad"]
+    b1, b2, n, g = p["b1"] * 1, p["b2"] * 1, p["step"], p["grad"]  # rounded, once
     first = b1 * p["m"] + (1 - b1) * g
     second = b2 * p["v"] + (1 - b2) * g * g
     first_hat, second_hat = first / (1 - b1**n), second / (1 - b2**n)
@@ -123,7 +123,7 @@ def adam_step(p, m):
 
 def adam_again(p, m):
     """The same with both corrections moved into the rate and eps, as the paper's note."""
-    b1, b2, g = p["b1"], p["b2"], p["grad"]
+    b1, b2, g = p["b1"] * 1, p["b2"] * 1, p["grad"]
     first = p["m"] + (1 - b1) * (g - p["m"])
     second = p["v"] + (1 - b2) * (g * g - p["v"])
     gap1, gap2 = (1 - m.exp(p["step"] * m.log(b)) for b in (b1, b2))
