@@ -26,7 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session, config, items):
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list
+) -> None:
     """Add one test a vector, before -k and -m choose among all."""
     target, command = config.option.refdiff_target, config.option.refdiff_cmd
     if target or command:
@@ -37,7 +39,7 @@ def pytest_collection_modifyitems(session, config, items):
 class Vectors(pytest.Collector):
     """All vectors, and the process that answers them."""
 
-    def collect(self):
+    def collect(self) -> list:
         """One item a vector; a usage error if the target cannot be asked."""
         from refdiff.oracle import check, command
 
@@ -77,7 +79,7 @@ class Different(Exception):
 class Vector(pytest.Item):
     """One question to the target."""
 
-    def runtest(self):
+    def runtest(self) -> None:
         """Ask, and fail with what a verdict would say."""
         document, vector, asking = self.document, self.vector, self.parent.asking
         if not asking.offers(document):
@@ -90,13 +92,15 @@ class Vector(pytest.Item):
         if found.failed:
             raise Different("\n".join([found.text, *_words(document, found)]))
 
-    def repr_failure(self, excinfo, style=None):
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo, style: str | None = None
+    ) -> str:
         """A failure is its text; what is no difference has a traceback."""
         if isinstance(excinfo.value, Different):
             return f"{self.name}\n{excinfo.value}"
         return super().repr_failure(excinfo, style)
 
-    def reportinfo(self):
+    def reportinfo(self) -> tuple:
         """Under its id."""
         return self.path, None, self.name
 

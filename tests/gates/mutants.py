@@ -9,6 +9,9 @@ import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
+FUNCTIONS = ("sqrt", "exp", "log", "expm1", "log1p", "square")
+SYMMETRIC = ("min", "max", "minimum", "maximum", "hypot", "multiply", "add")
+
 
 class Mutant(NamedTuple):
     """One slip: the function that holds it, where, what, and the function's new text."""
@@ -56,7 +59,8 @@ def _call(node):
             "square",
         ):
             yield f"{name} dropped", node.args[0]
-    if len(node.args) == 2 and not node.keywords:
+    name = ast.unparse(node.func).rpartition(".")[2]
+    if len(node.args) == 2 and not node.keywords and name not in SYMMETRIC:
         yield "arguments swapped", ast.Call(node.func, node.args[::-1], [])
 
 
@@ -77,6 +81,8 @@ def _slips(node):
     elif isinstance(node, ast.Subscript):
         yield from _subscript(node)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        if isinstance(node.operand, ast.Constant):
+            return  # -1 is an axis or the last place, of which there are two
         yield "minus dropped", node.operand
 
 

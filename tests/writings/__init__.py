@@ -1,0 +1,1 @@
+"""The same diffusion mathematics in independent writings: no false alarm."""
