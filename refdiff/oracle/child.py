@@ -22,6 +22,7 @@ from refdiff.oracle.adapter import plain
 
 LIMIT = 2**26  # bytes of a line: more is no answer
 NOISE = 1000  # lines that are no JSON, before it is a flood
+PATIENCE = 6  # time limits that a sampler has which goes on asking its model
 
 
 class Child:
@@ -57,6 +58,7 @@ class Child:
         """One request and its reply, with calls of the model between them."""
         self._drain()
         self._send(request)
+        last = time.monotonic() + PATIENCE * limit
         deadline, noise = time.monotonic() + limit, 0
         while True:
             try:
@@ -77,6 +79,7 @@ class Child:
                 if isinstance(output, str):
                     return self._bury(output)
                 self._send({"output": output})
+                deadline = min(time.monotonic() + limit, last)  # it is alive
 
     def close(self) -> None:
         """End the process."""
