@@ -169,9 +169,9 @@ def _levels(chain):
 def _tables(law, signal, noise):
     """A mixture's numbers at each level, a row of the kernel's table each.
 
-    A component has its log weight less log normaliser, mean, 1 / diagonal of the
-    Cholesky factor, and what is below that diagonal; components are filled up to
-    whole fours, and d to 2, with such as weigh nothing.
+    A component, of covariance L D L' with a unit L, has the log of its weight over its
+    normaliser, in bits; its mean; 1 / (2 D log 2); and what is below the diagonal of L.
+    Components are filled up to whole fours, and d to 2, with such as weigh nothing.
     """
     K, d = law.means.shape
     covs = signal[:, None, None, None] ** 2 * law.covs
@@ -186,12 +186,14 @@ def _tables(law, signal, noise):
     size = 1 + 2 * wide + wide * (wide - 1) // 2
     table = np.zeros((len(signal), four, size))
     table[:, K:, 0] = -np.inf
-    table[:, :K, 0] = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
+    top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
+    table[:, :K, 0] = top / np.log(2)
     table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
-    table[:, :K, 1 + wide : 1 + wide + d] = 1 / np.diagonal(L, axis1=2, axis2=3)
+    root = np.diagonal(L, axis1=2, axis2=3)
+    table[:, :K, 1 + wide : 1 + wide + d] = root**-2.0 / np.log(4)
     if d > 1:
         i, j = np.tril_indices(d, -1)
-        table[:, :K, 1 + 2 * wide :] = L[..., i, j]
+        table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
     return table.reshape(len(signal), four * size)
 
 

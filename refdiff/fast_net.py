@@ -114,19 +114,17 @@ def _numbers(lr, step, ema_decay, dtype):
 
 
 def _space(net, dtype, n):
-    """Where the kernel works on n rows: lanes in twos, with as many shards in each."""
-    lanes = min(LANES, 2 * -(-n // (2 * ROWS)))
-    shards = lanes * -(-n // (lanes * ROWS))
-    layers, widths = len(net.hidden) + 1, np.array(net.widths)
-    work = np.empty((2, lanes, layers, ROWS * widths.max()), dtype)
-    grads = np.zeros((lanes, 2, net.size), dtype)
-    return widths, shards, np.empty(net.size, dtype), *work, grads
+    """Where the kernel works on n rows, in lanes: all layers, and two gradients each."""
+    lanes, widths = min(LANES, 2 * -(-n // (2 * ROWS))), np.array(net.widths)
+    work = np.empty((lanes, 2, len(widths) - 1, ROWS * widths.max()), dtype)
+    return widths, work, np.zeros((lanes, 2, net.size), dtype)
 
 
 def _loss_grad(params, batch, space):
     from refdiff import kernel_net
 
-    return float(kernel_net.loss_grad(space[0], params, *batch, *space[1:]).sum())
+    widths, *room = space
+    return float(kernel_net.loss_grad(widths, params, *batch, ROWS, *room).sum())
 
 
 def _batch(net, params, x, t, y, weight):

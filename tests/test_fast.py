@@ -179,6 +179,19 @@ def test_logpdf_and_score_are_the_mixtures(size):
         ).all()
 
 
+@pytest.mark.limit
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_components_far_from_a_point_weigh_nothing_in_any_order(dtype):
+    """Four of a chunk are millions below the rest, before them or behind."""
+    near, far = np.array([0.0, 1.0]), np.array([3e3, 0.0])
+    for means in ([near] + [far] * 7, [far] * 7 + [near], [far] * 8):
+        law = Mixture(np.full(8, 1 / 8), means, np.broadcast_to(np.eye(2), (8, 2, 2)))
+        x = np.array([[0.5, 0.5], [-1.0, 2.0]], dtype)
+        score, want = fast.score(law, x), law.score(x.astype(float))
+        digits = np.finfo(dtype).eps * 8
+        np.testing.assert_allclose(score, want, rtol=digits, atol=digits)
+
+
 @pytest.mark.law
 def test_samples_have_the_mixtures_law():
     law = a_mixture(4, 1)
