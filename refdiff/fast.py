@@ -46,7 +46,8 @@ def run(
 
     law: a Mixture, or a numba-jitted score(x, out) that fills out (d, B) from x (d, B),
     compiled once in each process, for chains that ask at signal 1 and noise 0 alone.
-    x float64 or float32, which the run keeps; particle i has the stream first + i.
+    x float64 or float32, which the run keeps; particle i has the stream first + i, and
+    a run that goes on from another's end needs another seed: the same is the same noise.
     -> the last state (n, d); with `every`, states 0, every, ... (1 + steps//every, n, d)
     ValueError or TypeError that names the bad argument, or the level without a density.
     Source: definition

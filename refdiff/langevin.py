@@ -98,7 +98,8 @@ def langevin_chain(tau: float, steps: int, noise: float = 0.0) -> Chain:
     def one(x, z, model):
         return langevin_step(x, model(x, level), tau, z)
 
-    return tabulate([one] * _at_least_1(steps))
+    steps, row = _at_least_1(steps), tabulate([one])
+    return Chain(*(np.repeat(part, steps, axis=0) for part in vars(row).values()))
 
 
 def annealed_chain(sigma: Array, eps: float, steps: int) -> Chain:

@@ -103,7 +103,7 @@ def normals(
 ) -> Array:
     """Normals that particles first..first+n-1 of `fast.run` meet, step by step.
 
-    The same bits as the compiled ones. seed, first >= 0 below 2^64; stream 0 is for
+    The same bits as the compiled ones. seed, first >= 0 below 2^63; stream 0 is for
     steps, 1 for starts; float32 has normals of its own  ->  (steps, n, d)
     `chain.run(x, model, z=normals(seed, *x.shape, steps=chain.steps))` replays a run.
     ValueError or TypeError that names the bad argument.

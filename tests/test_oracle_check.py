@@ -224,6 +224,24 @@ def test_a_right_target_of_low_precision_agrees_to_fewer_digits(dtype):
     assert -math.log10(64 * UNIT[dtype]) < verdict.digits <= -math.log10(UNIT[dtype])
 
 
+@pytest.mark.parametrize("dtype", UNIT)
+def test_a_target_is_told_the_type_also_where_no_array_is_fed(dtype):
+    told = set()
+
+    def listens(p):
+        told.add(p["dtype"])
+        return Right().squares(p)
+
+    verdict_of("squares", listens, dtype=dtype)
+    assert told == {"float32" if dtype == "bfloat16" else dtype}
+
+
+def test_a_wrong_form_that_rounds_more_than_the_truth_is_named_all_the_same():
+    output = {"class": "rounding", "scale": "array", "value": [1.0], "kappa": 1.0}
+    for far, named in ((1e-12, True), (1e-9, False)):
+        assert judge.same(output, np.array([3 + far]), [3.0], UNIT["float64"]) is named
+
+
 @pytest.mark.control
 def test_a_low_precision_is_not_enough_where_a_high_one_is_declared():
     found = verdict_of("mean", lambda p: Right().mean(p) * (1 + 1e-9))

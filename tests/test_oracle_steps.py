@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from refdiff import targets as chapter
 from refdiff.oracle import build, museum, reference
 from refdiff.oracle.adapter import InProcess
 from refdiff.oracle.check import check
@@ -82,6 +83,39 @@ def test_two_right_writings_pass_in_each_precision(family, dtype):
     for vector in valid(family):
         for form in (FAMILIES[family].truth, FAMILIES[family].again):
             assert passes(vector, form(asked(vector, m), m), UNIT[dtype]), vector["id"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("family", ["convert", "convert_ve"])
+def test_a_program_that_keeps_all_as_x0_may_convert(family, dtype):
+    real = np.dtype(dtype).type
+    for vector in valid(family):
+        p = {k: real(v) if k in "x output" else v for k, v in asked(vector).items()}
+        start, end, x, y = (p[k] for k in ("from", "to", "x", "output"))
+        square = real(p.get("alpha_bar", 1))
+        level = np.sqrt(square), real(p.get("sigma", 0)) or np.sqrt(1 - square)
+        if square > 0 and {start, end} != {"eps", "score"}:
+            if start != "x0":
+                y = getattr(chapter, f"x0_from_{start}")(x, y, *level)
+            if end != "x0":
+                y = getattr(chapter, f"{end}_from_x0")(x, y, *level)
+            assert y.dtype == real and passes(vector, y, UNIT[dtype]), vector["id"]
+
+
+@pytest.mark.identity
+def test_the_last_noise_is_the_same_whether_x0_is_clipped_or_not():
+    exhibit, seen = EXHIBITS["last_noise=added"], 0
+    for vector in valid("ddpm_clipped"):
+        if exhibit.id in vector.get("accept", {}):
+            p = asked(vector, M)
+            added = [
+                exhibit.families[name](p, M)["x_prev"]
+                - FAMILIES[name].truth(p, M)["x_prev"]
+                for name in ("ddpm", "ddpm_clipped")
+            ]
+            assert near(*added)
+            seen += 1
+    assert seen
 
 
 def ancestral_in_eps(p, m):

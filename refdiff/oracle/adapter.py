@@ -1,9 +1,9 @@
 """A Python adapter: any object or module with one function for each family it has.
 
 It may say name, version, dtype ("float64") and conventions ({"name": "value"}). A
-function takes one dict, the problem and its inputs as arrays, and returns an array or
-{output: array}. NotImplementedError means "I do not have this"; any other error is a
-refusal.
+function takes one dict, the problem, its inputs as arrays, and "dtype", the name of their
+type (float32 for bfloat16), and returns an array or {output: array}. NotImplementedError
+means "I do not have this"; any other error is a refusal.
 """
 
 import copy
@@ -53,7 +53,7 @@ def answer(adapter: Any, request: dict, model: Callable | None = None) -> dict:
     dtype = DTYPES[request["dtype"]]
     inputs = {k: feed(v, dtype) for k, v in request["inputs"].items()}
     fed = {k: v.copy() for k, v in inputs.items()}
-    p = copy.deepcopy(request["problem"]) | fed
+    p = copy.deepcopy(request["problem"]) | fed | {"dtype": np.dtype(dtype).name}
     if model is not None:
         p["model"] = lambda x, t: np.asarray(model(x, t), dtype)
     try:
@@ -78,17 +78,22 @@ def _arrays(found):
     """What came back as arrays, and their types."""
     try:
         if isinstance(found, dict):
-            outputs = {str(k): np.asarray(v) for k, v in found.items()}
+            outputs = {str(k): _array(v) for k, v in found.items()}
             return {
                 "outputs": outputs,
                 "dtypes": {k: v.dtype.name for k, v in outputs.items()},
             }
-        array = np.asarray(found)
+        array = _array(found)
         return {"outputs": array, "dtypes": array.dtype.name}
     except Exception as error:  # noqa: BLE001  whatever it is, it is reported
         return {
             "broken": f"what came back is no array: {type(error).__name__}: {error}"
         }
+
+
+def _array(value):
+    """What came back as an array; a tensor that has a gradient, or a device, without."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def plain(value: Any) -> Any:
@@ -103,7 +108,8 @@ def plain(value: Any) -> Any:
         array = _as_float(array)
     if array is None or array.dtype.kind != "f" or np.isfinite(array).all():
         return None if array is None else array.tolist()
-    return np.frompyfunc(_by_name, 1, 1)(array.astype(float)).tolist()
+    named = np.frompyfunc(_by_name, 1, 1)(array.astype(float))
+    return np.asarray(named, object).tolist()  # of one number it makes no array
 
 
 def _as_float(array):

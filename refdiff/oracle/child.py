@@ -96,7 +96,7 @@ class Child:
         )
         self.over = threading.Event()
         self.lines, self.requests = queue.Queue(NOISE), queue.Queue()
-        self.words = collections.deque(maxlen=3)
+        self.words = collections.deque(maxlen=20)
         jobs = (self._read, self._read_words, self._write)
         pipes = (self.process.stdout, self.process.stderr, self.process.stdin)
         rest = self.lines, self.words, self.requests
@@ -157,7 +157,9 @@ class Child:
         except subprocess.TimeoutExpired:
             return "closed its output and went on"
         time.sleep(0.05)  # its last words may still be on their way
-        words = "; ".join(self.words)
+        said = [line for line in self.words if line]
+        errors = [line for line in said if "Error" in line]
+        words = "; ".join(errors[-1:] or said[-3:])
         named = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"crashed: {named}" + (f": {words[-300:]}" if words else "")
 

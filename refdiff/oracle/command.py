@@ -34,6 +34,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--vectors", metavar="DIR", help="vectors of `refdiff vectors`, not the shipped"
     )
     add("--expect", metavar="FILE", help="ids that are known to fail, one a line")
+    add("--list", action="store_true", help="what each family asks, and how")
     check.set_defaults(run=_check)
     vectors = commands.add_parser(
         "vectors", help="write the oracle's vectors, for a test suite in any language"
@@ -104,11 +105,15 @@ def known_failures(path: str | None) -> list:
     return [word for line in lines if (word := line.split("#")[0].strip())]
 
 
-def unknown_ids(expect: Sequence, asked: Sequence) -> list:
-    """Ids of the asked families that no vector has: a typing error, most likely."""
+def unknown_ids(expect: Sequence, asked: Sequence, known: Sequence) -> list:
+    """Ids that no vector has: a typing error, most likely.
+
+    Of a known family that is not asked, any id will do.
+    """
     ids = {v["id"] for d in asked for v in d["vectors"]}
     families = {d["family"] for d in asked}
-    return [e for e in expect if e.split("/")[0] in families and e not in ids]
+    unasked = set(known) - families
+    return [e for e in expect if e not in ids and e.split("/")[0] not in unasked]
 
 
 def _check(arguments):
@@ -117,11 +122,14 @@ def _check(arguments):
     from refdiff.oracle.check import check
 
     asked = documents(arguments.vectors, arguments.family)
+    if arguments.list:
+        print("\n\n".join(map(report.question, asked)))
+        return 0
     expect = known_failures(arguments.expect)
-    if unknown := unknown_ids(expect, asked):
+    known = files(arguments.vectors)
+    if unknown := unknown_ids(expect, asked, known):
         raise ValueError(f"{arguments.expect}: no vector is named {unknown[0]}")
     target = child(arguments.target, arguments.cmd, arguments.timeout)
-    known = files(arguments.vectors)
     found = check(target, asked, arguments.dtype, expect, _telling(), known)
     text = report.FORMATS[arguments.format](found)
     if arguments.out:

@@ -10,6 +10,7 @@ import numpy as np
 
 HEADROOM = 8  # how many noisy evaluations' worth of error is allowed
 LOOSE = 4 * HEADROOM  # a wrong answer nearer than this is not told apart
+MOST = 0.5  # of its size, that an entry may ever be off
 SLACK = 0.2  # how much an observed order may fall short
 FLOOR = 1000  # an error below this many unit roundoffs shows no order
 RUN = 16  # unit roundoffs that a whole run may add to its bound
@@ -32,7 +33,8 @@ def asked_shape(output: dict) -> tuple:
 
 def tolerance(output: dict, unit: float, headroom: float = HEADROOM) -> np.ndarray:
     """Allowed error of each entry: headroom kappa unit times its size, or the largest's."""
-    return headroom * np.asarray(output["kappa"]) * unit * size(output)
+    share = headroom * np.asarray(output["kappa"]) * unit
+    return np.minimum(share, MOST * headroom / HEADROOM) * size(output)
 
 
 def size(output: dict) -> np.ndarray:
@@ -52,6 +54,10 @@ def fits(output: dict, dtype: str, unit: float) -> bool:
         and _rounding(output, unit) > 2 * output["bound"]
     ):
         return False
+    if output["class"] == "rounding":
+        share = HEADROOM * np.asarray(output["kappa"]) * unit
+        if (share >= MOST).all():  # nothing but noise is left
+            return False
     limits = np.finfo(np.float16 if dtype == "float16" else np.float32)
     own = np.abs(_reals(output["value"]))
     small = output.get("scale") == "entry" and (own[own > 0] < limits.tiny).any()
@@ -187,8 +193,10 @@ def _near(output, got, wrong, unit):
     if output["scale"] == "array" or wrong.shape != right.shape:
         own = np.full_like(own, own.max(initial=0.0))
         kappa, right = kappa.max(), right.max(initial=0.0)
+    # A wrong form may be worse conditioned than the truth, whose kappa this is.
+    share = np.maximum(LOOSE * unit * kappa, unit ** (2 / 3))
     with np.errstate(invalid="ignore"):
-        return np.abs(got - wrong) <= LOOSE * unit * kappa * np.maximum(own, right)
+        return np.abs(got - wrong) <= share * np.maximum(own, right)
 
 
 def _same_statistics(output, got, wrong):

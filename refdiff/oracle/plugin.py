@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--refdiff-xfail", metavar="FILE", help="ids that are known to fail, one a line"
     )
     add("--refdiff-vectors", metavar="DIR", help="vectors of `refdiff vectors`")
+    add("--refdiff-dtype", help="judged in this one (what the target says)")
     add("--refdiff-timeout", type=float, default=10.0, help="seconds a request (10)")
 
 
@@ -48,10 +49,14 @@ class Vectors(pytest.Collector):
         try:
             asked = command.documents(option.refdiff_vectors, option.refdiff_family)
             expect = command.known_failures(option.refdiff_xfail)
-            if unknown := command.unknown_ids(expect, asked):
+            if unknown := command.unknown_ids(
+                expect, asked, command.files(option.refdiff_vectors)
+            ):
                 raise ValueError(f"no vector is named {unknown[0]}")
             target = command.child(*names)
-            said = check.capabilities(target, [d["family"] for d in asked])
+            said = check.capabilities(
+                target, [d["family"] for d in asked], option.refdiff_dtype
+            )
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"refdiff: {error}") from error
         if said.faults:
@@ -97,7 +102,7 @@ class Vector(pytest.Item):
     ) -> str:
         """A failure is its text; what is no difference has a traceback."""
         if isinstance(excinfo.value, Different):
-            return f"{self.name}\n{excinfo.value}"
+            return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple:
@@ -110,6 +115,7 @@ def _words(document, found):
     exhibits = document.get("exhibits", {})
     for name in found.matches:
         words = exhibits.get(name, {})
-        yield f"this is the number of {name}: {words.get('wrong')}; " + (
-            f"right is {words.get('right')}  {words.get('link')}"
+        kind = "convention" if words.get("grade") == "convention" else "number of"
+        yield f"this is the {kind} {name}: {words.get('wrong')}; " + (
+            f"right is {words.get('right')}  {words.get('link')}".rstrip()
         )

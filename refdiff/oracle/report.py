@@ -28,11 +28,12 @@ def short(verdict: Verdict) -> str:
 
 
 def tally(verdict: Verdict) -> str:
-    """How many vectors agree, and how many were not covered."""
-    counts, total = verdict.counts, sum(verdict.counts.values())
+    """How many vectors agree (or, after DIFFERS, do not), and how many are not covered."""
+    counts, missing = verdict.counts, verdict.counts.get(UNCOVERED, 0)
+    asked = sum(counts.values()) - missing
     good = counts.get(AGREES, 0) + counts.get(CONVENTION, 0)
-    missing = counts.get(UNCOVERED, 0)
-    return f"{good} of {total}" + (f" ({missing} not covered)" if missing else "")
+    told = f"in {asked - good}" if verdict.status == "differs" else good
+    return f"{told} of {asked}" + (f" ({missing} not covered)" if missing else "")
 
 
 def details(verdict: Verdict) -> list:
@@ -44,7 +45,7 @@ def details(verdict: Verdict) -> list:
     lines += [_bug(name, bug) for name, bug in list(verdict.bugs.items())[:3]]
     if len(verdict.bugs) > 3:
         lines.append(f"and the numbers of {', '.join(list(verdict.bugs)[3:])}")
-    if verdict.affine:
+    if verdict.affine and verdict.first is not None:
         pairs = [f"{k} {got:.8g} ({ok:.8g})" for k, (got, ok) in verdict.affine.items()]
         lines.append(f"its coefficients there (the right ones): {', '.join(pairs)}")
     return lines + [f"note: {remark}" for remark in verdict.remarks]
@@ -53,15 +54,30 @@ def details(verdict: Verdict) -> list:
 def _bug(name, bug):
     """A known wrong form in a sentence."""
     share = f"{bug['explains']} of {bug['of']} failures"
+    sure = "this is" if bug["whole"] else "some of these are"
     if bug.get("grade") == "convention":
         return (
-            f"this is the convention {name} ({share}): declare it if it is meant; "
+            f"{sure} the convention {name} ({share}): declare it if it is meant; "
             f"{bug.get('wrong', '')}"
         )
-    sure = "this is" if bug["whole"] else "some of these are"
     words = f": {bug['wrong']}; right is {bug['right']}" if "wrong" in bug else ""
     link = f"  {bug['link']}" if bug.get("link") else ""
     return f"{sure} the number of {name} ({share}){words}{link}"
+
+
+def question(document: dict) -> str:
+    """What a family asks: its text, the keys of p, the outputs, the conventions."""
+    valid = [v for v in document["vectors"] if "outputs" in v]
+    keys = {k for v in valid for k in (*v["problem"], *v["inputs"])}
+    known = document.get("exhibits", {}).items()
+    chosen = [k for k, e in known if e.get("grade") == "convention"]
+    lines = [f"{document['family']}  {document['tier']}, {document['source']}"]
+    lines += _wrapped(document["text"], "    ")
+    lines += _wrapped(f"p: {', '.join(sorted(keys))}", "    ")
+    lines += _wrapped(f"returns: {', '.join(valid[0]['outputs'])}", "    ")
+    return "\n".join(
+        lines + _wrapped(f"conventions: {', '.join(chosen)}", "    ") * bool(chosen)
+    )
 
 
 def summary(report: Report) -> str:

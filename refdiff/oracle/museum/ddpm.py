@@ -4,7 +4,8 @@ import numpy as np
 
 from refdiff.oracle.museum.ancestral import both, law, low_of, means, step, tables
 from refdiff.oracle.museum.targets import READINGS
-from refdiff.oracle.truth.ddpm import noise_std
+from refdiff.oracle.truth.clipping import ddpm_clipped
+from refdiff.oracle.truth.ddpm import bounds, noise_std
 from refdiff.oracle.truth.family import Exhibit
 from refdiff.oracle.truth.posterior import coefficients
 from refdiff.oracle.truth.schedules import alpha_bar_of
@@ -51,6 +52,11 @@ def _noise_at_the_end(p, low, high, m):
     if not is_last(p) or p["variance"] != "large":
         raise ValueError("there is noise, or no variance")
     return m.sqrt(high)
+
+
+def _clipped_noise_at_the_end(p, m):
+    noise = _noise_at_the_end(p, *bounds(p, m), m) * p["z"]
+    return {"x_prev": ddpm_clipped(p, m)["x_prev"] + noise}
 
 
 def _by_eps(weight, divisor):
@@ -177,7 +183,10 @@ EXHIBITS = (
     ),
     Exhibit(
         "last_noise=added",
-        {"ddpm": step(std=_noise_at_the_end)},
+        {
+            "ddpm": step(std=_noise_at_the_end),
+            "ddpm_clipped": _clipped_noise_at_the_end,
+        },
         "with the large variance the last step is given noise, too",
         "the last step has none",
         "",

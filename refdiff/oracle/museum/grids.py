@@ -81,10 +81,6 @@ def _time_reversed(p, m):
     return karras_log_snr({**p, "t": 1 - p["t"]}, m)
 
 
-def _log_snr_halved(p, m):
-    return {"log_snr": karras_log_snr(p, m)["log_snr"] / 2}
-
-
 def _log_snr_sign(p, m):
     return {"log_snr": -karras_log_snr(p, m)["log_snr"]}
 
@@ -231,9 +227,6 @@ EXHIBITS = (
     synthetic("vp-slope", {"vp_sigmas": _vp_slope}, "slope bmax", "slope bmax - bmin"),
     synthetic("vp-variance", {"vp_sigmas": _vp_not_rooted}, "sigma^2", "sigma"),
     synthetic("vp-noise", {"vp_sigmas": _vp_noise}, "noise", "noise / signal"),
-    synthetic(
-        "karras-log-snr-half", {"karras_log_snr": _log_snr_halved}, "-log s", "-2 log s"
-    ),
     synthetic(
         "karras-log-snr-sign", {"karras_log_snr": _log_snr_sign}, "2 log s", "-2 log s"
     ),

@@ -4,6 +4,7 @@ import numpy as np
 
 from refdiff.oracle.museum.drifts import sampler
 from refdiff.oracle.truth.family import Exhibit
+from refdiff.oracle.truth.likelihood import flow_loglik
 from refdiff.oracle.truth.sdes import (
     beta_B,
     coefficients,
@@ -110,6 +111,15 @@ def _from_zero(sde, t, m):
     return 1 + 0 * t, m.sqrt(var)
 
 
+def _log_snr_from_zero(sde, t, m):
+    signal, noise = _from_zero(sde, t, m)
+    return (2 * m.log(signal / noise),)
+
+
+def _flow_from_zero(p, m):
+    return flow_loglik(p, m, only(("ve",), _from_zero))
+
+
 def _time_reversed(sde, t, m):
     return (log_snr(sde, t, m)[0][::-1],)
 
@@ -139,6 +149,11 @@ def _synthetic(name, families, wrong, right, tier="STEP"):
 
 
 BETAS = ("vp", "sub-vp")
+FROM_ZERO = {
+    **_marginal(("ve",), _from_zero),
+    **_log_snr(only(("ve",), _log_snr_from_zero)),
+    "gaussian_flow_loglik": _flow_from_zero,
+}
 EXHIBITS = (
     Exhibit(
         "SDE-02",
@@ -187,8 +202,9 @@ EXHIBITS = (
     ),
     Exhibit(
         "ve_noise=from_zero",
-        _marginal(("ve",), _from_zero),
-        "noise^2 = sigma(t)^2 - sigma_min^2, so that t = 0 has none",
+        FROM_ZERO,
+        "noise^2 = sigma(t)^2 - sigma_min^2, so that t = 0 has none; samplers are given "
+        "a model of the other noise, which it does not concern",
         "noise = sigma(t)",
         "",
         "convention",

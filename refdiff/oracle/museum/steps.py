@@ -54,6 +54,14 @@ def to_first(step):
     return wrong
 
 
+def _repaint_to_first(p, m):
+    """The same of RePaint; from k = 0 the denoised half stays where it is."""
+    if p["timesteps"][-1] > 0:
+        return to_first(repaint)(p, m)
+    known = to_first(repaint_known)(p, m)["x_prev"]
+    return {"x_prev": p["mask"] * known + (1 - p["mask"]) * p["x"]}
+
+
 def _boxed(step):
     """PAR-10: x0_hat kept in -1..1 though nobody asked."""
     return lambda p, m: step(p | {"clip": m.number(1.0)}, m)
@@ -119,6 +127,7 @@ EXHIBITS = (
             "ddim_clipped": to_first(ddim_clipped),
             "ddim_thresholded": to_first(thresholded),
             "repaint_known": to_first(repaint_known),
+            "repaint_step": _repaint_to_first,
         },
         "after the last time alpha_bar is alpha_bar[0] (IDX-03)",
         "after the last time alpha_bar is 1",

@@ -4,6 +4,7 @@ import numpy as np
 
 from refdiff.oracle.museum.machine import bfloat16, over
 from refdiff.oracle.museum.schedules import made_of, real, synthetic
+from refdiff.oracle.truth.grids import karras_log_snr
 from refdiff.oracle.truth.schedules import alpha_bar_of, before, beta_of
 
 LUCIDRAINS = "github.com/lucidrains/denoising-diffusion-pytorch/"
@@ -71,6 +72,10 @@ def _half_log_snr(p, m):
     return {"log_snr": m.log(_snr(p, m)) / 2}
 
 
+def _half_karras(p, m):
+    return {"log_snr": karras_log_snr(p, m)["log_snr"] / 2}
+
+
 def _minus_log_snr(p, m):
     return {"log_snr": -m.log(_snr(p, m))}
 
@@ -130,7 +135,7 @@ EXHIBITS = (
     ),
     real(
         "log_snr=half",
-        {"log_snr": _half_log_snr},
+        {"log_snr": _half_log_snr, "karras_log_snr": _half_karras},
         "log(signal / noise), which DPM-Solver calls lambda",
         "log(signal^2 / noise^2)",
         "arxiv.org/abs/2206.00927",

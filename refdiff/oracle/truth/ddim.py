@@ -126,7 +126,8 @@ FAMILIES = (
         "SongJ21 4.3",
         "The step of eta = 0 the other way: x stands at the time after timesteps[index], "
         "or at alpha_bar = 1 if that is the last, and goes up to timesteps[index]. output "
-        "is what the model said at x.",
+        "is what the model said at x; without noise x0 and the score say nothing of eps, "
+        "and are not asked.",
         inverse,
         inverse_again,
         _inverse_cases,

@@ -239,7 +239,8 @@ def _step(name, source, text, pair, cases, *inputs):
 
 LEVELS = (
     "Levels are sigmas of the scaling: x = signal x0 + noise eps with (1, s) for ve, both "
-    "over sqrt(1 + s^2) for vp, (1 - s, s) for flow. A step to no noise is of order 1. "
+    "over sqrt(1 + s^2) for vp, (1 - s, s) for flow. v is (eps - s x0) / sqrt(1 + s^2) for "
+    "vp and ve, and flow is eps - x0. A step to no noise is of order 1. "
 )
 FAMILIES = (
     _step(
@@ -270,8 +271,9 @@ FAMILIES = (
     _step(
         "dpm_solver_3",
         "Lu22 Algorithm 2",
-        "The end of a step of order 3; output_3 is what the model said at the inner point "
-        "x_3, at r_2. ",
+        "The end of a step by the line in log(signal / noise) through eps_hat and its value "
+        "at the inner point x_3, at r_2, where the model said output_3: of order 3 only for "
+        "r_2 = 2/3. ",
         (dpm_3, dpm_3_again),
         _three,
         "x_3",

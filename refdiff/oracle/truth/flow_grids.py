@@ -116,7 +116,7 @@ FAMILIES = (
     ),
     _family(
         "flow_timesteps",
-        f"T sigma, the real time that a network is told. sigma: {FLOW}.",
+        f"T sigma, the real time that a network is told. sigma: {FLOW}, no 0 at the end.",
         flow_timesteps,
         _flow_timesteps_again,
         _fewer_cases,

@@ -81,8 +81,9 @@ def denoised(p, m):
     [x - (1 - a/b) / sqrt(1 - a) eps] / sqrt(a/b) + sqrt((1 - b)/(1 - a) (1 - a/b)) z
     """
     a, b = pair(p, m)
-    mean = (p["x"] - (1 - a / b) / m.sqrt(1 - a) * p["output"]) / m.sqrt(a / b)
-    return mean + m.sqrt((1 - b) / (1 - a) * (1 - a / b)) * p["z"]
+    beta = 1 - a / b
+    mean = (p["x"] - beta / m.sqrt(1 - a) * p["output"]) / m.sqrt(1 - beta)
+    return mean + m.sqrt((1 - b) / (1 - a) * beta) * p["z"]
 
 
 def repaint(p, m):

@@ -13,13 +13,13 @@ MIDDLE = {"kind": "scaled-linear", "T": 12, "beta_1": 0.004, "beta_T": 0.5}
 POINTS = [[1.25, -0.625], [-0.4375, 2.125], [3.0, 0.5]]
 
 
-def transported(p, m):
+def transported(p, m, f=marginal):
     """Means at both ends, and M = (S_T S_0^-1)^(1/2): x_T = mean_T + M (x - mean_0).
 
     S = signal^2 C + noise^2 I commutes with C, so M solves the flow's linear equation;
     the root of a 2 x 2 matrix A is (A + sqrt(det A) I) / sqrt(tr A + 2 sqrt(det A))
     """
-    start, end = (marginal(p["sde"], p[k] * 1, m) for k in ("t_0", "t_T"))
+    start, end = (f(p["sde"], p[k] * 1, m) for k in ("t_0", "t_T"))
     mean, cov = (m.number(p["law"][k][0]) for k in ("means", "covs"))
     A = spread(cov, *end) @ inverse(spread(cov, *start))
     root = m.sqrt(det(A))
@@ -38,9 +38,9 @@ def prior(p, m):
     return p["prior_std"] * m.number(1.0)
 
 
-def flow_loglik(p, m):
+def flow_loglik(p, m, f=marginal):
     """Log of N(x_T | 0, prior_std^2 I) + log det M."""
-    mean_0, mean_T, M = transported(p, m)
+    mean_0, mean_T, M = transported(p, m, f)
     x_T = mean_T + (p["x"] - mean_0) @ M.T
     return {"log_p": normal(x_T, m, prior(p, m)) + m.log(det(M)), "x_T": x_T}
 

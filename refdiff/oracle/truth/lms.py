@@ -93,7 +93,8 @@ FAMILIES = (
         "Karras22 (3) for the flow; Kloeden92 for Adams-Bashforth methods",
         "One step of the linear multistep method in sigma, of order min(order, index + 1): "
         "the exact integral of the polynomial through the slopes now and before. history "
-        "holds (x, output) at the sigmas before index, oldest first. x = x0 + sigma eps.",
+        "holds (x, output) at the sigmas before index, oldest first. x = x0 + sigma eps; "
+        "v is (eps - sigma x0) / sqrt(1 + sigma^2).",
         lms,
         lms_again,
         _lms,

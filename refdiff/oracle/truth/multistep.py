@@ -177,14 +177,15 @@ FAMILIES = (
     _step(
         "dpmpp_2m",
         "Lu23 Algorithm 2",
-        "One step of order 2 from x0_hat now and before; the first is of order 1. ",
+        "One step of order 2: that of order 1 with x0 + (x0 - x0_before) h / (2 h_before) "
+        "for x0_hat, h in log(signal / noise); the first is of order 1. ",
         (dpmpp_2m, dpmpp_2m_again),
         _2m,
     ),
     _step(
         "dpmpp_sde_2m",
         "Lu23 for SDE-DPM-Solver++(2M); Zhang23 for eta",
-        "The same for the SDE whose noise is eta times the reverse SDE's in log sigma: z "
+        "The same for the SDE whose noise has variance rate eta times the reverse SDE's: z "
         "has std noise' sqrt(1 - e^(-2 eta h)), eta = 1 is the reverse SDE. ",
         (sde_2m, sde_2m_again),
         _sde,

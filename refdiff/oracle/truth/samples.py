@@ -126,7 +126,7 @@ FAMILIES = (
         "n samples of the data, by any sampler that is asked for: model(x, sigma) says "
         "what p['target'] is at x = x0 + sigma eps. Mean, covariance and the share of "
         "each mode are compared with the data's own. What it cannot see: an error below "
-        "about 6 standard errors (0.1 in the mean here, 10 % of a variance), such as a "
+        "about 6 standard errors (0.2 in the mean here, 10 % of a variance), such as a "
         "wrong last step; the shape of a mode; and which step of the sampler is wrong.",
         statistics,
         statistics_again,

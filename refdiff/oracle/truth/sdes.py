@@ -169,7 +169,8 @@ def _labels(large):
 
 NOTE = (
     "sde: vp (beta linear on 0..1 from beta_min to beta_max), sub-vp (the same) or ve "
-    "(sigma geometric from sigma_min to sigma_max); dx = a x dt + g dw."
+    "(sigma geometric from sigma_min to sigma_max, and noise = sigma(t), so that it is "
+    "sigma_min at t = 0); dx = a x dt + g dw."
 )
 ENTRY = {
     "signal": "entry",

@@ -196,7 +196,10 @@ def _runs(large):
             yield Case(name, {"sigmas": sigmas}, degenerate=name == "one-N1")
 
 
-VE = "x = x0 + sigma eps; output is what the model said at x. "
+VE = (
+    "x = x0 + sigma eps; output is what the model said at x; v is (eps - sigma x0) / "
+    "sqrt(1 + sigma^2). "
+)
 FAMILIES = (
     Family(
         "euler",
@@ -237,8 +240,9 @@ FAMILIES = (
         "STEP",
         "step",
         "Karras22 Algorithm 2",
-        "Noise z is added up to sigma_hat = (1 + gamma) sigma, gamma = min(churn / N, "
-        "sqrt(2) - 1) where s_min <= sigma <= s_max; Heun from there: output at the noisy x "
+        "Noise s_noise sqrt(sigma_hat^2 - sigma^2) z is added, up to sigma_hat = (1 + "
+        "gamma) sigma, gamma = min(churn / N, sqrt(2) - 1) where s_min <= sigma <= s_max, "
+        "else 0, and none is added; Heun from there: output at the noisy x "
         "and sigma_hat, output_2 at the Euler end. N = len(sigmas) - 1. " + VE,
         edm_heun,
         edm_heun_again,

@@ -77,19 +77,23 @@ def convert(p, m):
 
 
 def convert_again(p, m):
-    """From one target to the score, and by it alone to the other.
+    """From one target to the score, by it to x0, and by that to the other.
 
-    x0 = (x + noise^2 score) / signal;  v = -noise (score + x) / signal
+    Programs that keep everything as x0 may lose as many digits; eps and the score are a
+    factor apart, and no one goes that way between them.
     """
     x, (signal, noise) = p["x"], _levels(p, m)
     if signal == 0:  # x is noise: eps = x, and v = -x0
         return {"converted": {"eps": x, "score": -x}.get(p["to"], -p["output"])}
     score = score_of(p["from"], x, p["output"], signal, noise)
+    if {p["from"], p["to"]} == {"eps", "score"}:
+        return {"converted": score if p["to"] == "score" else -noise * score}
+    x0 = (x + noise * noise * score) / signal
     found = {
-        "eps": -noise * score,
-        "x0": (x + noise * noise * score) / signal,
-        "v": -noise * (score + x) / signal,
-        "score": score,
+        "eps": (x - signal * x0) / noise,
+        "x0": x0,
+        "v": (signal * x - x0) / noise,
+        "score": (signal * x0 - x) / (noise * noise),
     }
     return {"converted": found[p["to"]]}
 

@@ -179,8 +179,9 @@ FAMILIES = (
         "Lin24 Table 2",
         "The N entries visited of a table of T, falling, as integers k from 0. leading: "
         "i (T // N); trailing: round(T - i T/N) - 1; linspace: even from T - 1 to 0, "
-        "rounded (N = 1: 0). Halves go to the even number. N > T must be refused where it "
-        "would ask an entry twice.",
+        "rounded (N = 1: 0). Halves go to the even number. N > T must be refused in all "
+        "three, as some entry would be asked twice; a linspace of real numbers may be "
+        "longer, and so linspace is not asked for it.",
         timesteps,
         timesteps_again,
         _timesteps_cases,
