@@ -13,6 +13,8 @@ import pytest
 from refdiff import fast, kernel, noise
 from refdiff.mixture import Mixture
 
+mpmath.mp.dps = 50
+
 PACKAGE = Path(kernel.__file__).parent
 
 

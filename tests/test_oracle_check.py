@@ -745,7 +745,7 @@ def test_the_command_says_what_differs_in_three_formats(place, capsys):
     assert first["affine"]["x"]["right"] == 0.75
     assert run("mine:Bad", "--format", "markdown", "--out", "report.md") == 1
     written = (place / "report.md").read_text()
-    assert "| `mean` | STEP | DIFFERS | 0 of 4 |" in written
+    assert "| `mean` | STEP | DIFFERS | in 4 of 4 |" in written
     assert capsys.readouterr().out.strip().endswith("report.md")
 
 

@@ -1,4 +1,4 @@
-"""Tests that the saboteur's surviving changes fail (each names what it kills)."""
+"""Slips in the oracle's engine and in fast runs; each test says what it would let pass."""
 
 import json
 import math
