@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 from scipy import stats
+from support import ALPHA, ks_passes, mixture_cdf
 
 from refdiff import fast, noise, sde, solvers
 from refdiff.langevin import langevin_chain
@@ -22,7 +23,6 @@ from refdiff.probe import tabulate
 from refdiff.reversal import reverse
 from refdiff.samplers import SAMPLERS
 from refdiff.schedule import Level
-from tests.support import ALPHA, ks_passes, mixture_cdf
 
 COMPILED = not numba.config.DISABLE_JIT
 MANY = 20_000 if COMPILED else 100  # plain Python runs the same tests on less

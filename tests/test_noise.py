@@ -4,11 +4,11 @@ import mpmath
 import numpy as np
 import pytest
 from scipy import stats
+from support import ALPHA, ks_passes
 
 from refdiff import fast, kernel, noise
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
-from tests.support import ALPHA, ks_passes
 
 MASK = 2**64 - 1
 # The first outputs that the authors' C programs print.

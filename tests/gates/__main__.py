@@ -35,7 +35,8 @@ def false_alarms():
 
 def slips(quick):
     """Synthetic mutants: 99 in 100 are seen, those that are the same program aside."""
-    found = {form: synthetic.survivors(form, not quick) for form in alarms.FORMS}
+    forms = alarms.FORMS[:1] if quick else alarms.FORMS
+    found = {form: synthetic.survivors(form, not quick) for form in forms}
     count = sum(n for n, _ in found.values())
     left = [m for _, left in found.values() for _, m in left]
     missed = sum(not synthetic.reason(f"{m.function}: {m.slip}") for m in left)
@@ -48,7 +49,9 @@ def slips(quick):
 def main():
     """Run all, print or write them, and say which fail."""
     parser = argparse.ArgumentParser(prog="python -m tests.gates")
-    parser.add_argument("--quick", action="store_true", help="no slips in samplers")
+    parser.add_argument(
+        "--quick", action="store_true", help="slips in one writing, none in samplers"
+    )
     parser.add_argument("--out", help="write the Markdown here")
     given = parser.parse_args()
     gates = [museum(), false_alarms(), slips(given.quick)]
