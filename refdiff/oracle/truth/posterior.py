@@ -13,8 +13,7 @@ def coefficients(a, b, m):
 
     (1 - a/b) sqrt(b) / (1-a);  (1-b) sqrt(a/b) / (1-a);  (1 - a/b) (1-b) / (1-a)
     """
-    beta = 1 - a / b
-    alpha = 1 - beta  # as code has it whose tables hold beta
+    alpha, beta = a / b, 1 - a / b
     of_x0, of_x = beta * m.sqrt(b) / (1 - a), (1 - b) * m.sqrt(alpha) / (1 - a)
     return of_x0, of_x, beta * (1 - b) / (1 - a)
 
