@@ -430,6 +430,26 @@ def test_a_first_order_step_is_seen_under_any_other_name():
             assert not within(vector["outputs"], wrong, UNIT["float64"])
 
 
+@pytest.mark.control
+@pytest.mark.parametrize("power", [0.0, 0.5, 2.0])
+def test_uneven_steps_see_whether_the_ratio_of_two_steps_is_right(power):
+    """h / h_last to another power: 1 in any case on an even grid."""
+
+    def solver(p, m, grid):
+        x, last, h_last = p["x"], None, None
+        for now, then in orders.pairs(grid, m):
+            h, x0 = m.log(now / then), orders.say(p, m, x, now)[0]
+            moved = 0 if last is None else (h / h_last) ** power * (x0 - last) / 2
+            x = then / now * x + (1 - then / now) * (x0 + moved)
+            last, h_last = x0, h
+        return x
+
+    for vector in vectors("dpmpp_2m_order"):
+        got = orders.method(solver)(problem(vector, M), M)
+        seen = not within(vector["outputs"], got, UNIT["float64"])
+        assert seen == ("uneven" in vector["id"])
+
+
 # Processes in continuous time
 
 
@@ -554,6 +574,18 @@ def test_the_bound_of_a_perfect_guess_is_the_prior_and_constants():
     assert terms["prior_kl"] == pytest.approx(want, rel=1e-13)
 
 
+@pytest.mark.control
+def test_a_lost_half_of_d_is_seen_where_d_is_not_two():
+    for vector in vectors("elbo_terms"):
+        p = problem(vector, M)
+        terms, d = likelihood.elbo_terms(p, M), p["x0"].shape[1]
+        beta_0 = vector["problem"]["schedule"]["beta_1"]
+        lost = (1 - d / 2) * np.log(2 * np.pi * beta_0)
+        both = {k: terms[k] - lost for k in ("reconstruction", "elbo")}
+        agrees = within(vector["outputs"], terms | both, UNIT["float64"])
+        assert agrees == (d == 2)
+
+
 @pytest.mark.identity
 def test_bits_do_not_depend_on_the_scale_but_a_fixed_offset_does():
     """x -> 2 x - 1 takes d log 2 from log_p and doubles the width (LIK-07)."""
@@ -576,30 +608,38 @@ def test_bits_do_not_depend_on_the_scale_but_a_fixed_offset_does():
 # Samples
 
 
-def sampled(seed, law_):
-    vector = vectors("samples")[0]
-    rng = np.random.default_rng(seed)
-    return vector, law_.sample(vector["problem"]["n"], rng)
+def sampled(vector, seed, law_):
+    x = law_.sample(vector["problem"]["n"], np.random.default_rng(seed))
+    return within(vector["outputs"], {"samples": x}, UNIT["float64"])
 
 
 @pytest.mark.law
-def test_exact_samples_pass_and_those_of_another_law_do_not():
-    law_ = models.law_of(vectors("samples")[0]["problem"])
+@pytest.mark.parametrize("vector", vectors("samples"), ids=lambda vector: vector["id"])
+def test_exact_samples_pass_and_those_of_another_law_do_not(vector):
+    law_ = models.law_of(vector["problem"])
     equal = mixture.Mixture(np.full(3, 1 / 3), law_.means, law_.covs)
-    noisy = law_.noised(1.0, 1.0)
-    for seed in range(10):
-        vector, x = sampled(seed, law_)
-        assert within(vector["outputs"], {"samples": x}, UNIT["float64"])
-    for other in (equal, noisy):
-        vector, x = sampled(0, other)
-        assert not within(vector["outputs"], {"samples": x}, UNIT["float64"])
+    assert all(sampled(vector, seed, law_) for seed in range(10))
+    assert not sampled(vector, 0, law_.noised(1.0, 1.0))
+    assert sampled(vector, 0, equal) == ("hill" in vector["id"])
+
+
+@pytest.mark.control
+@pytest.mark.parametrize(("sigma", "seen"), [(1.0, True), (0.1, False)])
+def test_a_last_step_from_a_large_sigma_is_seen_in_one_hill(sigma, seen):
+    """What ends with E[x0 | x] at sigma has lost the spread of x0 about it."""
+    vector = vectors("samples")[1]
+    law_, rng = models.law_of(vector["problem"]), np.random.default_rng(0)
+    noised = law_.noised(1.0, sigma)
+    x = noised.sample(vector["problem"]["n"], rng)
+    ends = x + sigma**2 * noised.score(x)
+    assert within(vector["outputs"], {"samples": ends}, UNIT["float64"]) != seen
 
 
 @pytest.mark.law
 def test_expected_statistics_are_those_of_many_samples():
-    output = vectors("samples")[0]["outputs"]["samples"]
-    mean, std = np.array(output["value"], float)
-    law_ = models.law_of(vectors("samples")[0]["problem"])
+    vector = vectors("samples")[0]
+    mean, std = np.array(vector["outputs"]["samples"]["value"], float)
+    law_ = models.law_of(vector["problem"])
     assert mean[:2] == pytest.approx(law_.mean)
     assert mean[2:6] == pytest.approx(law_.cov.ravel())
     x = law_.sample(400_000, np.random.default_rng(1)) - law_.mean

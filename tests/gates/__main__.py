@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from refdiff.oracle import matrix
-from tests.gates import alarms, synthetic
+from tests.gates import alarms, reasons, synthetic
 
 HEAD = """# The gates of the oracle
 
@@ -36,10 +37,12 @@ def false_alarms():
 def slips(quick):
     """Synthetic mutants: 99 in 100 are seen, those that are the same program aside."""
     forms = alarms.FORMS[:1] if quick else alarms.FORMS
-    found = {form: synthetic.survivors(form, not quick) for form in forms}
+    with ProcessPoolExecutor(2) as pool:
+        jobs = {f: pool.submit(synthetic.survivors, f, not quick) for f in forms}
+        found = {form: job.result() for form, job in jobs.items()}
     count = sum(n for n, _ in found.values())
     left = [m for _, left in found.values() for _, m in left]
-    missed = sum(not synthetic.reason(f"{m.function}: {m.slip}") for m in left)
+    missed = sum(not reasons.reason(f"{m.function}: {m.slip}") for m in left)
     share = missed / (count - len(left) + missed)
     words = f"{100 * (1 - share):.2f} % of those that are another program are seen."
     text = f"## Small slips in right programs\n\n{synthetic.markdown(found)}\n\n{words}"

@@ -50,14 +50,7 @@ def _call(node):
     """A root, exponential or other function of one argument forgotten; two swapped."""
     if len(node.args) == 1 and not node.keywords:
         name = ast.unparse(node.func)
-        if name.rpartition(".")[2] in (
-            "sqrt",
-            "exp",
-            "log",
-            "expm1",
-            "log1p",
-            "square",
-        ):
+        if name.rpartition(".")[2] in FUNCTIONS:
             yield f"{name} dropped", node.args[0]
     name = ast.unparse(node.func).rpartition(".")[2]
     if len(node.args) == 2 and not node.keywords and name not in SYMMETRIC:

@@ -8,6 +8,7 @@ vector sees is listed with the reason: mostly it is the same program.
 import ast
 import contextlib
 import importlib
+import inspect
 import signal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from refdiff.oracle.check import exact_model, request_of
 from refdiff.oracle.finding import find
 from refdiff.oracle.vector import documents
 from tests.gates.mutants import mutants
+from tests.gates.reasons import reason
 
 WRITINGS = Path(__file__).parent.parent / "writings"
 SECONDS = 10  # a slip that makes a loop endless has shown itself by then
@@ -62,18 +64,20 @@ def _callers(name, uses):
 
 
 @contextlib.contextmanager
-def put(part, mutant, parts):
-    """Put a mutant in its function's place, wherever that was imported to."""
-    old, made = vars(part)[mutant.function], {}
+def put(part, mutant):
+    """Give a function the mutant's code: whoever holds it, a table too, calls the mutant.
+
+    A decorated function is the one within: the decorator's own code is no mutant.
+    """
+    made = {}
     exec(mutant.text, vars(part), made)  # noqa: S102
-    homes = [p for p in parts if vars(p).get(mutant.function) is old]
-    for home in homes:
-        setattr(home, mutant.function, made[mutant.function])
+    function = inspect.unwrap(vars(part)[mutant.function])
+    right = function.__code__
+    function.__code__ = inspect.unwrap(made[mutant.function]).__code__
     try:
         yield
     finally:
-        for home in homes:
-            setattr(home, mutant.function, old)
+        function.__code__ = right
 
 
 def _late(*_):
@@ -82,14 +86,24 @@ def _late(*_):
 
 def seen(adapter, asked):
     """The id of the first vector that tells a target from a right one, or ""."""
-    target = InProcess(adapter)
     for document in asked:
         for vector in document["vectors"]:
-            request = request_of(document, vector, vector["inputs"], "float64")
-            reply = target.ask(request, exact_model(request))
+            reply = _reply(adapter, document, vector)
             if find(vector, reply, "float64", set()).failed:
                 return vector["id"]
     return ""
+
+
+def _reply(adapter, document, vector):
+    """The answer to one vector, an error if it takes too long."""
+    request = request_of(document, vector, vector["inputs"], "float64")
+    signal.alarm(SECONDS)
+    try:
+        return InProcess(adapter).ask(request, exact_model(request))
+    except TimeoutError as error:
+        return {"error": repr(error)}
+    finally:
+        signal.alarm(0)
 
 
 def survivors(form, samplers=True):
@@ -100,41 +114,27 @@ def survivors(form, samplers=True):
     main = next(p for p in parts if p.__name__.endswith(f"{form}_form"))
     callers, count, left = reached(parts), 0, []
     signal.signal(signal.SIGALRM, _late)
-    for part in parts:
-        for mutant in mutants(Path(part.__file__).read_text()):
-            asked = [d for d in every if d["family"] in callers[mutant.function]]
-            if not asked:
-                continue
-            count += 1
-            with put(part, mutant, parts), np.errstate(all="ignore"):
-                signal.alarm(SECONDS)
-                try:
-                    found = seen(main, asked)
-                except TimeoutError:
-                    found = "it does not end"
-                finally:
-                    signal.alarm(0)
-            if not found:
+    for part, mutant in _placed(parts):
+        asked = [d for d in every if d["family"] in callers[mutant.function]]
+        if not asked:
+            continue
+        count += 1
+        with put(part, mutant), np.errstate(all="ignore"):
+            if not seen(main, asked):
                 left.append((part.__name__.rpartition(".")[2], mutant))
     return count, left
 
 
-REASONS = (  # (what the slip's text holds, why no number can tell)
-    ("mask", "the mask is 0 or 1"),
-    ("_weight: np.log(t / (1 - t))", "squared"),
-    ("p['eps']", "squared"),
-    ("predicted(p, share", "squared"),
-    ("x - mean", "squared"),
-    ("timesteps", "absolute value"),
-    ("root", "both differences change sign, and their quotient stays"),
-    ("0 * output", "0 in any case"),
-    ("len(", "a place beyond the last, where the search is cut off or never comes"),
-)
-
-
-def reason(slip):
-    """Why a slip makes the same program, or ""."""
-    return next((why for words, why in REASONS if words in slip), "")
+def _placed(parts):
+    """Each module and mutant of a writing; a decorator has run before one could come."""
+    trees = [ast.parse(Path(part.__file__).read_text()) for part in parts]
+    inner = [n for tree in trees for n in ast.walk(tree)]
+    functions = [n for n in inner if isinstance(n, ast.FunctionDef)]
+    above = {ast.unparse(name) for f in functions for name in f.decorator_list}
+    for part in parts:
+        for mutant in mutants(Path(part.__file__).read_text()):
+            if mutant.function not in above:
+                yield part, mutant
 
 
 def markdown(found):

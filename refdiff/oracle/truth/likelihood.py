@@ -203,6 +203,14 @@ def _elbo_cases(large):
         for variance in ("small", "large"):
             problem = {"schedule": schedule, "variance": variance}
             yield Case(f"{name}/{variance}", problem, inputs)
+    yield Case("linear-T5/small/d3", {"schedule": SHORT, "variance": "small"}, _deep())
+
+
+def _deep():
+    """Two points of three dimensions, where the half of d is not 1."""
+    eps, off = np.array(draws(5, 2, 3)), np.array(draws(5, 2, 3, seed=5))
+    x0 = [[1.25, -0.625, 0.375], [-0.4375, 2.125, -1.5]]
+    return {"x0": x0, "eps": eps.tolist(), "eps_hat": (eps + off / 4).tolist()}
 
 
 def _bits_cases(large):

@@ -21,6 +21,12 @@ ROW = {
     ],
 }
 
+HILL = {  # three modes in one: its covariance is that of a mode
+    "weights": [0.5, 0.3125, 0.1875],
+    "means": [[0.5, -0.25], [0.25, 0.0], [0.75, -0.5]],
+    "covs": ROW["covs"],
+}
+
 
 def statistics(p, m):
     """(2, q): expected mean, covariance by rows and shares; deviation of one draw of each."""
@@ -115,6 +121,7 @@ def _cases(large):
     }
     for target in ("score", "eps", "x0", "v") if large else ("x0",):
         yield Case(f"three-modes/n4000/{target}", problem | {"target": target})
+    yield Case("one-hill/n1000/x0", problem | {"law": HILL, "n": 1000, "target": "x0"})
 
 
 FAMILIES = (
@@ -125,9 +132,11 @@ FAMILIES = (
         "definition",
         "n samples of the data, by any sampler that is asked for: model(x, sigma) says "
         "what p['target'] is at x = x0 + sigma eps. Mean, covariance and the share of "
-        "each mode are compared with the data's own. What it cannot see: an error below "
-        "about 6 standard errors (0.2 in the mean here, 10 % of a variance), such as a "
-        "wrong last step; the shape of a mode; and which step of the sampler is wrong.",
+        "each mode are compared with the data's own: of modes far apart, and of three in "
+        "one hill. What it cannot see: an error below about 6 standard errors (0.2 in the "
+        "mean and 10 % of a variance of the first, 0.1 and 30 % of the second), such as a "
+        "wrong last step from a small sigma; the shape of a mode; and which step of the "
+        "sampler is wrong.",
         statistics,
         statistics_again,
         _cases,
