@@ -89,7 +89,7 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
 
     x, num = _points(x)
     _fits(law, x)
-    (table,) = _tables(law, np.ones(1), np.zeros(1)).astype(x.dtype)
+    table = _tables(law, np.ones(1), np.zeros(1)).astype(x.dtype)
     result = np.empty(len(x), x.dtype)
     data = result, table, BLOCK, num
     _shared(threads, len(x), BLOCK, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
@@ -172,7 +172,8 @@ def _tables(law, signal, noise):
 
     A component, of covariance L D L' with a unit L, has the log of its weight over its
     normaliser, in bits; its mean; 1 / (2 D log 2); and what is below the diagonal of L.
-    Components are filled up to whole fours, and d to 2, with such as weigh nothing.
+    Components are filled up to whole fours in the plane, and d to 2, by such as weigh
+    nothing.
     """
     K, d = law.means.shape
     covs = signal[:, None, None, None] ** 2 * law.covs
@@ -183,9 +184,9 @@ def _tables(law, signal, noise):
         raise ValueError(
             f"law must have a density where it is asked: {reason}"
         ) from None
-    wide, four = max(d, 2), -(-K // 4) * 4
+    wide, full = max(d, 2), K if d > 2 else -(-K // 4) * 4
     size = 1 + 2 * wide + wide * (wide - 1) // 2
-    table = np.zeros((len(signal), four, size))
+    table = np.zeros((len(signal), full, size))
     table[:, K:, 0] = -np.inf
     top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
     table[:, :K, 0] = top / np.log(2)
@@ -195,7 +196,7 @@ def _tables(law, signal, noise):
     if d > 1:
         i, j = np.tril_indices(d, -1)
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
-    return table.reshape(len(signal), four * size)
+    return table.reshape(len(signal), full * size)
 
 
 def _own(score, levels, ask):

@@ -10,7 +10,7 @@ files, nor in `parallel`, so this one takes from others what hardly ever changes
 import numpy as np
 from numba import njit, prange
 
-from refdiff.kernel import EXACT, KEPT, view
+from refdiff.kernel_noise import EXACT, KEPT, view
 from refdiff.noise import DOUBLE, SINGLE
 
 FAST = {**EXACT, "fastmath": {"contract", "nsz"}}

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import mpmath
+import numba
 import numpy as np
 import pytest
 
-from refdiff import fast, kernel, noise
+from refdiff import fast, kernel, kernel_noise, noise
 from refdiff.mixture import Mixture
 
 mpmath.mp.dps = 50
@@ -41,7 +42,7 @@ def test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place(num):
         assert worst_units(kernel.exp2, two_to, points, num) < 1.3
     near_one = 1 - 10.0 ** rng.uniform(-6, 0, 1000)
     points = np.concatenate([near_one, 2.0 ** rng.uniform(-60, 6, 1000)])
-    assert worst_units(kernel.ln, mpmath.log, points, num) < 1
+    assert worst_units(kernel_noise.ln, mpmath.log, points, num) < 1
 
 
 @pytest.mark.oracle
@@ -51,7 +52,7 @@ def test_a_pair_is_box_and_mullers_for_any_two_words(num):
     rng = np.random.default_rng(1)
     v = rng.integers(0, 2**64, 400, dtype=np.uint64)
     for w in (2**44 + 2**30, 2**63 + 2**40, 2**64 - 2**20):
-        made = kernel.pair(np.full(400, w, np.uint64), v, num)
+        made = kernel_noise.pair(np.full(400, w, np.uint64), v, num)
         u = mpmath.mpf(float(num.F(1 - (w >> 12) / 2**52)))
         r = mpmath.sqrt(-2 * mpmath.log(u))
         for i in range(400):
@@ -103,3 +104,18 @@ def test_where_numba_may_not_write_it_says_so_once_and_works(tmp_path):
     assert "RuntimeWarning: kernels are compiled anew" in done.stderr
     here = fast.sample(Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), 3, 1)
     assert done.stdout.strip() == here.tobytes().hex()
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_vectors_may_be_wide():
+    """The attribute is in what LLVM is given, and not without the call."""
+
+    def widely(x):
+        kernel_noise.wide()
+        return x
+
+    for function, asked in ((widely, True), (lambda x: x, False)):
+        compiled = numba.njit(function)
+        compiled(1.0)
+        (code,) = compiled.inspect_llvm().values()
+        assert ('"prefer-vector-width"="512"' in code) == asked
