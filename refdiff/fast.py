@@ -172,7 +172,7 @@ def _tables(law, signal, noise):
 
     A component, of covariance L D L' with a unit L, has the log of its weight over its
     normaliser, in bits; its mean; 1 / (2 D log 2); and what is below the diagonal of L.
-    Components are filled up to whole fours in the plane, and d to 2, by such as weigh
+    Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing.
     """
     K, d = law.means.shape
@@ -184,7 +184,7 @@ def _tables(law, signal, noise):
         raise ValueError(
             f"law must have a density where it is asked: {reason}"
         ) from None
-    wide, full = max(d, 2), K if d > 2 else -(-K // 4) * 4
+    wide, full = max(d, 2), K if d > 2 else -(-K // 8) * 8
     size = 1 + 2 * wide + wide * (wide - 1) // 2
     table = np.zeros((len(signal), full, size))
     table[:, K:, 0] = -np.inf

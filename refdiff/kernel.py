@@ -61,27 +61,27 @@ def term(x0, x1, numbers):
     return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
 
 
-def four(X, t, k, o, g, num):
-    """Rows g of the four components at t[k, o:], written out to stay in registers."""
+def eight(X, t, k, o, g, num):
+    """Rows g of the eight components at t[k, o:], written out to stay in registers."""
     wide()
-    c0, c1, c2, c3 = (
-        six(t, k, o),
-        six(t, k, o + 6),
-        six(t, k, o + 12),
-        six(t, k, o + 18),
-    )
+    a, b, c, d = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
+    o += 24
+    e, f, q, r = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
     for i in range(X.shape[2]):
         x, y = X[0, 0, i], X[0, 1, i]
-        l0, u0, v0 = term(x, y, c0)
-        l1, u1, v1 = term(x, y, c1)
-        l2, u2, v2 = term(x, y, c2)
-        l3, u3, v3 = term(x, y, c3)
-        m = max(max(l0, l1), max(l2, l3), num.least)
-        p0, p1 = exp2(l0 - m, num), exp2(l1 - m, num)
-        p2, p3 = exp2(l2 - m, num), exp2(l3 - m, num)
-        g[0, i] = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
-        g[1, i] = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
-        g[2, i], g[3, i] = m, p0 + p1 + p2 + p3
+        (l0, u0, v0), (l1, u1, v1) = term(x, y, a), term(x, y, b)
+        (l2, u2, v2), (l3, u3, v3) = term(x, y, c), term(x, y, d)
+        (l4, u4, v4), (l5, u5, v5) = term(x, y, e), term(x, y, f)
+        (l6, u6, v6), (l7, u7, v7) = term(x, y, q), term(x, y, r)
+        m = max(max(max(l0, l1), max(l2, l3)), max(max(l4, l5), max(l6, l7)), num.least)
+        p0, p1, p2 = exp2(l0 - m, num), exp2(l1 - m, num), exp2(l2 - m, num)
+        p3, p4, p5 = exp2(l3 - m, num), exp2(l4 - m, num), exp2(l5 - m, num)
+        p6, p7 = exp2(l6 - m, num), exp2(l7 - m, num)
+        u = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
+        v = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
+        g[0, i] = u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7
+        g[1, i] = v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7
+        g[2, i], g[3, i] = m, p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
 
 
 def join(g, more, num):
@@ -95,10 +95,10 @@ def join(g, more, num):
 
 
 def later(X, t, k, g, num):
-    """Add to rows g of the first four components those of all others."""
+    """Add to rows g of the first eight components those of all others."""
     more = np.empty_like(g)
-    for o in range(24, t.shape[1], 24):
-        four(X, t, k, o, more, num)
+    for o in range(48, t.shape[1], 48):
+        eight(X, t, k, o, more, num)
         join(g, more, num)
 
 
@@ -142,20 +142,25 @@ def space(X, t, k, g, num):
 
 
 def log_sum(X, t, k, g, num):
-    """Rows g: the score at X[0] of the mixture t[k], m, s and a row to work in.
+    """Rows g: the sum of pulls at X[0] of the mixture t[k], m and s.
 
     The density is s 2^m; logits are in bits.
     """
-    wide()
     if X.shape[1] == 2:  # or 1, with a row of zeros beside it
-        four(X, t, k, 0, g, num)
-        if t.shape[1] > 24:
+        eight(X, t, k, 0, g, num)
+        if t.shape[1] > 48:
             later(X, t, k, g, num)
     else:
         space(X, t, k, g, num)
+
+
+def gradient(X, t, k, g, num):
+    """Do so, and turn the sum into the score; s makes way."""
+    wide()
+    log_sum(X, t, k, g, num)
     scale = -num.two * (num.ln2_high + num.ln2_low)
     for i in range(X.shape[2]):
-        g[-1, i] = scale / g[-2, i]
+        g[-1, i] = scale / g[-1, i]
     for j in range(X.shape[1]):
         for i in range(X.shape[2]):
             g[j, i] *= g[-1, i]
@@ -178,13 +183,21 @@ def advance(X, new, A, b, c, out, z, k):
 def load(x, at, end, registers):
     """Registers of rows, padded with zeros; the first has x[at:end], (n, d) turned."""
     X = np.zeros((registers, max(x.shape[1], 2), -(-(end - at) // 64) * 64), x.dtype)
-    X[0, : x.shape[1], : end - at] = x[at:end].T
+    for j in range(x.shape[1]):
+        for i in range(end - at):
+            X[0, j, i] = x[at + i, j]
     return X
 
 
-register_jitable(**EXACT)(load)
-inner = exp2, weigh, six, term, four, join, later, add, space, log_sum, advance
-for function in inner:
+def store(x, at, end, X):
+    """Put the first register back into x[at:end]."""
+    for j in range(x.shape[1]):
+        for i in range(end - at):
+            x[at + i, j] = X[0, j, i]
+
+
+inner = exp2, weigh, six, term, eight, join, later, add, space, log_sum, gradient
+for function in (*inner, advance, load, store):
     register_jitable(**FUSED)(function)
 
 
@@ -200,7 +213,7 @@ def run(path, lo, hi, every, tables, ask, mean, chain, seed, first, block, num, 
         X = load(path[0], at, end, len(A[0]))
         S = streams(seed, STEPS, first + np.uint64(at), end - at)
         new, z = np.zeros_like(X), np.zeros((d + 1, S.shape[1]), X.dtype)
-        out = np.zeros((X.shape[1] + 3, S.shape[1]), X.dtype)
+        out = np.zeros((X.shape[1] + 2, S.shape[1]), X.dtype)
         step, begins = 0, random
         for k in range(len(ends)):
             if begins:
@@ -210,14 +223,14 @@ def run(path, lo, hi, every, tables, ask, mean, chain, seed, first, block, num, 
                     out[j].fill(mean[j])
             elif ask[k] >= 0:
                 if score is None:  # which numba decides when it compiles
-                    log_sum(X, tables, ask[k], out, num)
+                    gradient(X, tables, ask[k], out, num)
                 else:
                     score(X[0, :d], out[:d])
             advance(X, new, A, b, c, out, z, k)
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
-                path[step // every, at:end] = X[0, :d, : end - at].T
+                store(path[step // every], at, end, X)
 
 
 own = njit(**EXACT)(run)  # takes the user's function, for which no cache is ever hit
@@ -227,30 +240,38 @@ run = njit(**KEPT)(run)
 @njit(**KEPT)
 def logpdf(x, lo, hi, result, table, block, num):
     """Log density at x[lo:hi]; x (n, d)  ->  result (n,)."""
+    wide()
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X = load(x, at, end, 1)
-        g = np.empty((X.shape[1] + 3, X.shape[2]), X.dtype)
+        g = np.empty((X.shape[1] + 2, X.shape[2]), X.dtype)
         log_sum(X, table, 0, g, num)
-        for i in range(end - at):
-            result[at + i] = g[-3, i] * ln(num.two, num) + ln(g[-2, i], num)
+        for i in range(X.shape[2]):
+            g[0, i] = g[-2, i] * ln(num.two, num) + ln(g[-1, i], num)
+        result[at:end] = g[0, : end - at]
 
 
 @njit(**KEPT)
 def sample(x, lo, hi, edges, means, roots, seed, first, block, num):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k]."""
+    wide()
     d = x.shape[1]
     for at in range(lo, hi, block):
-        S = streams(seed, SAMPLES, first + np.uint64(at), min(block, hi - at))
-        z = np.empty((d + 1, S.shape[1]), x.dtype)
+        end = min(at + block, hi)
+        S = streams(seed, SAMPLES, first + np.uint64(at), end - at)
+        n = S.shape[1]
+        z, y = np.empty((d + 1, n), x.dtype), np.empty((1, d, n), x.dtype)
         draw(S, z, 0, num)
-        for i in range(min(block, hi - at)):
-            u = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1.0
-            k = 0
-            for e in range(len(edges) - 1):
-                k += u >= edges[e]
-            for j in range(d):
-                y = means[k, j]
-                for r in range(d):
-                    y += roots[k, j, r] * z[r, i]
-                x[at + i, j] = y
+        u, k = np.empty(n), np.zeros(n, np.int64)
+        for i in range(n):
+            u[i] = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1.0
+        for e in range(len(edges) - 1):
+            for i in range(n):
+                k[i] += u[i] >= edges[e]
+        for j in range(d):
+            for i in range(n):
+                y[0, j, i] = means[k[i], j]
+            for r in range(d):
+                for i in range(n):
+                    y[0, j, i] += roots[k[i], j, r] * z[r, i]
+        store(x, at, end, y)

@@ -115,6 +115,7 @@ def pair(w, v, num):
 
 def streams(seed, stream, first, size):
     """Generators (4, n) of particles first..first+size-1, and more to whole 64s."""
+    wide()
     S = np.empty((4, -(-size // 64) * 64), np.uint64)
     for i in range(S.shape[1]):
         S[0, i], S[1, i], S[2, i], S[3, i] = seeded(seed, stream, first + np.uint64(i))
