@@ -23,7 +23,6 @@ from refdiff.targets import Model, Network
 
 ROWS = 60  # in a shard, at most: BLAS multiplies it without packing
 LANES = 8  # partial gradients, at most: as many threads can train at once
-CHUNK = 4096  # parameters that Adam takes at a time
 NOISE = 2**22  # normals held at a time, a thread
 
 Draw = Callable[[np.random.Generator], tuple[Array, Array, Array, Array]]
@@ -48,10 +47,10 @@ def loss_grad(
     Test: test_fast_net.py::test_loss_and_gradient_are_those_of_the_numpy_network
     """
     batch = _batch(net, params, x, t, y, weight)
-    space = _space(net, params.dtype, len(batch[0]))
+    space = _space(net, params, len(batch[0]))
     with _threads(threads):
         loss = _loss_grad(params, batch, space)
-    return loss, space[-1][:, 0].sum(axis=0)
+    return loss, space[-1][:, : net.size].sum(axis=0)
 
 
 def fit(
@@ -84,21 +83,24 @@ def _fit(net, draw, state, rate, ema_decay, threads):
     from refdiff import kernel_net
 
     rng, n, space = train.restore(state.rng), 0, None
-    old = np.stack([state.params, state.ema, state.m, state.v])
+    old = kernel_net.padded((4,), net.size, state.params)
+    old[:, : net.size] = state.params, state.ema, state.m, state.v
     while True:
         step = state.step + 1
-        batch = _batch(net, old[0], *draw(rng))
+        batch = _batch(net, state.params, *draw(rng))
         if n != len(batch[0]):
-            n, space = len(batch[0]), _space(net, old.dtype, len(batch[0]))
-        new, c = np.empty_like(old), _numbers(rate(step), step, ema_decay, old.dtype)
+            n, space = len(batch[0]), _space(net, old, len(batch[0]))
+        new = kernel_net.padded((4,), net.size, old)
+        c = _numbers(rate(step), step, ema_decay, old.dtype)
         with _threads(threads):
-            loss = _loss_grad(old[0], batch, space)
-            kernel_net.adam(old, new, space[-1], c, CHUNK)
+            loss = _loss_grad(old[0, : net.size], batch, space)
+            kernel_net.adam(old, new, space[-1], c)
         if not np.isfinite(loss):
             raise FloatingPointError(f"loss is {loss} at step {step}")
         if not np.isfinite(new[2]).all():
             raise FloatingPointError(f"the gradient is not finite at step {step}")
-        state, old = train.State(step, loss, *new, rng.bit_generator.state), new
+        arrays, old = new[:, : net.size], new
+        state = train.State(step, loss, *arrays, rng.bit_generator.state)
         yield state
 
 
@@ -113,44 +115,44 @@ def _numbers(lr, step, ema_decay, dtype):
     return tuple(dtype.type(v) for v in rates)
 
 
-def _space(net, dtype, n):
-    """Where the kernel works on n rows, in lanes: all layers, and two gradients each."""
-    lanes, widths = min(LANES, 2 * -(-n // (2 * ROWS))), np.array(net.widths)
-    work = np.empty((lanes, 2, len(widths) - 1, ROWS * widths.max()), dtype)
-    return widths, work, np.zeros((lanes, 2, net.size), dtype)
+def _space(net, like, n):
+    """Where the kernel works on n rows, in lanes: all layers, and a gradient, each."""
+    from refdiff.kernel_net import padded
+
+    lanes, widths = min(LANES, 2 * -(-n // (4 * ROWS))), np.array(net.widths)
+    work = padded((lanes, 2, len(widths) - 1), ROWS * widths.max(), like)
+    return widths, work, padded((lanes,), net.size, like)
 
 
 def _loss_grad(params, batch, space):
-    from refdiff import kernel_net
+    from refdiff.kernel_net import loss_grad as of_lanes
 
-    widths, *room = space
-    return float(kernel_net.loss_grad(widths, params, *batch, ROWS, *room).sum())
+    return float(of_lanes(space[0], params, *batch, ROWS, *space[1:]).sum())
 
 
 def _batch(net, params, x, t, y, weight):
-    """The kernel's arguments: inputs (n, d + embedding), y, weight / n."""
+    """The kernel's arguments: x, t / T, its frequencies, y, weight / n."""
     inputs = _inputs(net, params, x, t)
     y, weight = finite(y=y, weight=weight)
-    n = len(inputs)
+    n = len(x)
     if y.shape != (n, net.widths[-1]) or weight.shape != (n,):
         raise ValueError(
             f"y must be ({n}, {net.widths[-1]}) and weight ({n},); "
             f"got shape {y.shape} and {weight.shape}"
         )
-    return inputs, *(np.ascontiguousarray(a, params.dtype) for a in (y, weight / n))
+    return *inputs, *(np.ascontiguousarray(a, params.dtype) for a in (y, weight / n))
 
 
 def _inputs(net, params, x, t):
-    """Rows [x, embed(t)] in the precision of params, checked."""
+    """The network's inputs, checked: x in the precision of params, t / T, frequencies."""
     _params(net, params)
     x, t = finite(x=x, t=t)
     if x.ndim != 2 or x.shape[1] != net.d or not len(x):
         raise ValueError(f"x must be (n, {net.d}), n >= 1; got shape {x.shape}")
     if t.shape not in ((), (len(x),)):
         raise ValueError(f"t must be a number or ({len(x)},); got shape {t.shape}")
-    times, row = np.unique(t, return_inverse=True)  # sines cost more than a sort
-    emb = np.broadcast_to(net.embed(times)[row.ravel()], (len(x), 2 * net.frequencies))
-    return np.concatenate([x, emb], axis=1).astype(params.dtype, copy=False)
+    t = t / net.T + np.zeros(len(x))
+    return np.ascontiguousarray(x, params.dtype), t, net.half_turns
 
 
 def _params(net, params):
@@ -171,14 +173,14 @@ def predict(
     """
     from refdiff import kernel_net
 
-    inputs, widths = _inputs(net, params, x, t), np.array(net.widths)
-    y = np.empty((len(inputs), widths[-1]), params.dtype)
+    (x, t, w), widths = _inputs(net, params, x, t), np.array(net.widths)
+    y = np.empty((len(x), widths[-1]), params.dtype)
 
     def work(lo, hi):
-        kernel_net.predict(widths, params, inputs[lo:hi], y[lo:hi], ROWS)
+        kernel_net.predict(widths, params, x[lo:hi], t[lo:hi], w, y[lo:hi], ROWS)
 
     with _threads(None):
-        fast._shared(threads, len(inputs), ROWS, work)
+        fast._shared(threads, len(x), ROWS, work)
     return y
 
 

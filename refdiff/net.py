@@ -7,6 +7,7 @@ the eye can compare them.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -119,6 +120,15 @@ class MLP:
             pieces[f"W{i}"][:] = rng.standard_normal(pieces[f"W{i}"].shape) / np.sqrt(m)
         return params
 
+    @cached_property
+    def half_turns(self) -> Array:
+        """The frequencies w of the embedding, in half-turns from t = 0 to T.
+
+        Source: Vaswani17 3.5 with other frequencies
+        Test: test_net.py::test_the_embedding_tells_neighbouring_times_apart
+        """
+        return np.geomspace(0.5, 32, self.frequencies)
+
     def embed(self, t: Array) -> Array:
         """Sines and cosines of t/T at frequencies from 1/2 to 32 half-turns, geometric.
 
@@ -127,8 +137,7 @@ class MLP:
         Source: Vaswani17 3.5 with other frequencies
         Test: test_net.py::test_the_embedding_tells_neighbouring_times_apart
         """
-        w = np.geomspace(0.5, 32, self.frequencies)
-        angle = np.pi * w * (np.asarray(t)[:, None] / self.T)
+        angle = np.pi * self.half_turns * (np.asarray(t)[:, None] / self.T)
         return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
     def forward(self, params: Array, x: Array, t: Array) -> tuple[Array, Cache]:

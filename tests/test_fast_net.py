@@ -228,6 +228,15 @@ def test_threads_are_as_before_after_a_call():
     assert (numba.get_num_threads(), get()) == before
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_that_blas_works_on_begin_at_lines_of_the_cache(dtype):
+    from refdiff import kernel_net
+
+    rows = kernel_net.padded((3, 2), 37, np.empty(0, dtype)).reshape(6, -1)
+    assert {row.ctypes.data % 64 for row in rows} == {0}
+    assert rows.dtype == dtype and not rows[:, 37:].any()
+
+
 def test_blas_can_be_told_its_number_of_threads():
     get, put = fast_net._blas()
     before = get()

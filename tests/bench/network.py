@@ -13,6 +13,7 @@ from tests.bench.harness import Row, law_gap, moments, same_numbers
 
 NET = MLP(2, 1000)  # 2 + 32 -> 3 x 128 SiLU -> 2
 LR = 1e-3
+DECAY = 0.999  # of the moving average, in the end: see `train.ema_step`
 BATCHES = 8  # drawn beforehand, so that only the step is timed
 N = 10_000
 SCHED = schedule.linear(1000)
@@ -62,16 +63,16 @@ def _cycle(x, t, y):
 
 
 def training_ours(problem):
-    """Return run(steps) that gives the trained parameters."""
+    """Return run(steps) that gives the trained parameters and their moving average."""
     from refdiff import fast_net
 
     params, *batches = problem.parts()
 
     def run(steps):
         state = train.start(params, np.random.default_rng(0))
-        fit = fast_net.fit(NET, _cycle(*batches), state, lr=LR)
+        fit = fast_net.fit(NET, _cycle(*batches), state, lr=LR, ema_decay=DECAY)
         *_, state = islice(fit, steps)
-        return state.params
+        return np.concatenate([state.params, state.ema])
 
     return run
 
@@ -88,9 +89,10 @@ def training_numpy(problem):
 
     def run(steps):
         state = train.start(params, np.random.default_rng(0))
-        fit = train.fit(partial(loss_grad, _cycle(*batches)), state, lr=LR)
+        of_batch = partial(loss_grad, _cycle(*batches))
+        fit = train.fit(of_batch, state, lr=LR, ema_decay=DECAY)
         *_, state = islice(fit, steps)
-        return state.params
+        return np.concatenate([state.params, state.ema])
 
     return run
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.bench.network import BATCHES, LR, NET
+from tests.bench.network import BATCHES, DECAY, LR, NET
 
 jax.config.update("jax_enable_x64", True)
 FREQUENCY = np.pi * np.geomspace(0.5, 32, NET.frequencies) / NET.T
@@ -29,8 +29,8 @@ def _loss(weights, x, t, y):
 
 
 def _step(state, step, x, t, y):
-    """One step of Adam on any tree of parameters."""
-    weights, m, v = state
+    """One step of Adam, and of the moving average, on any tree of parameters."""
+    weights, m, v, ema = state
     grad = jax.grad(_loss)(weights, x, t, y)
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grad)
     v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, v, grad)
@@ -39,18 +39,22 @@ def _step(state, step, x, t, y):
     def move(w, m, v):
         return w - up * m / (jnp.sqrt(down * v) + 1e-8)
 
-    return jax.tree.map(move, weights, m, v), m, v
+    weights, keep = jax.tree.map(move, weights, m, v), step / (step + 10)
+    keep = jnp.minimum(DECAY, keep)
+    ema = jax.tree.map(lambda e, w: keep * e + (1 - keep) * w, ema, weights)
+    return weights, m, v, ema
 
 
 def _prepared(problem):
     params, *batches = problem.parts()
     weights = [jnp.asarray(p) for p in NET.views(params).values()]
     zero = jax.tree.map(jnp.zeros_like, weights)
-    return (weights, zero, zero), [jnp.asarray(b) for b in batches]
+    return (weights, zero, zero, weights), [jnp.asarray(b) for b in batches]
 
 
 def _flat(state):
-    return np.concatenate([np.ravel(w) for w in state[0]])
+    """Return the parameters and their moving average."""
+    return np.concatenate([np.ravel(w) for w in (*state[0], *state[-1])])
 
 
 def training(problem):

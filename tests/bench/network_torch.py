@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.bench.network import BATCHES, LR, NET
+from tests.bench.network import BATCHES, DECAY, LR, NET
 
 
 class Net(nn.Module):
@@ -46,12 +46,15 @@ def _training(problem, wrap=lambda loss: loss, **adam):
 
     def run(steps):
         net.load_state_dict(Net(params).state_dict())
-        optimiser = torch.optim.Adam(net.parameters(), lr=LR, **adam)
+        optimiser, ema = torch.optim.Adam(net.parameters(), lr=LR, **adam), Net(params)
+        pairs = list(ema.parameters()), list(net.parameters())
         for k in range(steps):
             optimiser.zero_grad()
             loss(x[k % BATCHES], t[k % BATCHES], y[k % BATCHES]).backward()
             optimiser.step()
-        return net.flat()
+            with torch.no_grad():
+                torch._foreach_lerp_(*pairs, 1 - min(DECAY, (k + 1) / (k + 11)))
+        return np.concatenate([net.flat(), ema.flat()])
 
     return run
 
