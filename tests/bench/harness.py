@@ -13,6 +13,7 @@ import numpy as np
 
 FINALISTS = 2  # peers that run the full job; the others are timed on the short one
 SLOW = 30.0  # seconds of the first short run after which a peer is not tried again
+PAUSE = 0.2  # seconds before a timed run: threads of the one before may still spin
 LIMIT = 5.0  # standard errors that two results may differ by, over all statistics
 
 
@@ -70,6 +71,7 @@ class Result:
 
 def seconds(run, size) -> tuple[float, object]:
     """Return the time of one run, and what it returned."""
+    time.sleep(PAUSE)
     began = time.perf_counter()
     result = run(size)
     return time.perf_counter() - began, result
