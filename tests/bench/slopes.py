@@ -28,7 +28,7 @@ def cost(rounds: int) -> list[dict]:
     wanted = {
         "particles": [(n, 200, 8) for n in (12_500, 25_000, 50_000, 100_000, 200_000)],
         "steps": [(20_000, steps, 8) for steps in (125, 250, 500, 1000, 2000)],
-        "components": [(50_000, 100, K) for K in (4, 8, 16, 32, 64)],
+        "components": [(50_000, 100, K) for K in (8, 16, 32, 64, 128)],
     }
     result = []
     for k, (name, sizes) in enumerate(wanted.items()):
