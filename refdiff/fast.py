@@ -81,6 +81,7 @@ def run(
 def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
 
+    Beyond about 1e150 standard deviations (4e18 in float32) it is cut off, as is `score`.
     ValueError or TypeError that names the bad argument, as for a singular covariance.
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures

@@ -1,0 +1,82 @@
+"""Compiled runs at edges: many components, many blocks, odd widths, far-out points."""
+
+import numba
+import numpy as np
+import pytest
+from test_fast import LAW, a_mixture, numpy_run
+from test_fast_net import batch, points, replayed, sampled, weights
+
+from refdiff import fast, fast_net, sde, targets
+from refdiff.langevin import langevin_chain
+from refdiff.mixture import Mixture
+from refdiff.net import MLP
+from refdiff.samplers import SAMPLERS
+
+
+def near(got, want, digits):
+    np.testing.assert_allclose(got, want, rtol=0, atol=digits * np.abs(want).max())
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("K", [1, 7, 8, 9, 17])
+def test_components_in_one_group_of_eight_or_more(K):
+    law, x = a_mixture(K, 2), fast.start(4, 65, 2)
+    near(fast.score(law, x), law.score(x), 1e-13)
+
+
+@pytest.mark.oracle
+def test_log_density_of_many_blocks():
+    x = fast.start(3, 2100, 2)
+    near(fast.logpdf(LAW, x, threads=1), LAW.logpdf(x), 2e-14)
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("d", [2, 3])
+def test_scores_are_finite_where_every_density_is_cut_off(d):
+    x = np.full((2, d), 1e20, np.float32)
+    with np.errstate(all="ignore"):
+        assert np.isfinite(fast.score(a_mixture(3, d), x)).all()
+
+
+@numba.njit
+def inward(x, out):
+    """Score of N(0, d I)."""
+    for j in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[j, i] = -x[j, i] / x.shape[0]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("d", [1, 3])
+def test_an_own_score_sees_as_many_rows_as_there_are_dimensions(d):
+    chain, x = langevin_chain(0.05, 7), fast.start(6, 70, d)
+    law = Mixture(np.ones(1), np.zeros((1, d)), d * np.eye(d)[None])
+    near(fast.run(chain, inward, x, seed=7), numpy_run(chain, law, x, 7)[-1], 1e-13)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("hidden", "frequencies"), [((13, 9), 4), ((4,), 8), ((), 3)], ids=str
+)
+def test_networks_whose_widths_are_odd_or_whose_inputs_are_widest(hidden, frequencies):
+    net = MLP(2, 20, hidden=hidden, frequencies=frequencies)
+    rng = np.random.default_rng(1)
+    params = net.init(rng) + 0.1 * rng.standard_normal(net.size)
+    x, t, y, weight = batch(500)
+    _, grad = fast_net.loss_grad(net, params, x, t, y, weight)
+    y_hat, cache = net.forward(params, x, t)
+    want, _ = net.backward(cache, 2 * weight[:, None] * (y_hat - y) / len(x))
+    near(grad, want, 1e-13)
+    near(fast_net.predict(net, params, x, t), y_hat, 1e-13)
+
+
+@pytest.mark.oracle
+def test_a_network_runs_chains_with_noise_and_several_rows_a_step():
+    process, grid = sde.vp(sde.linear_beta()), np.linspace(1, 0.01, 6)
+    chains = [sampler.chain(process, grid) for sampler in SAMPLERS]
+    chains = [chain for chain in chains if chain.c.any() and not chain.ends.all()]
+    assert chains
+    for chain in chains:
+        x = points(70)
+        want = replayed(weights(), x, chain, targets.eps_model)
+        near(sampled(weights(), x, chain), want, 1e-12)
