@@ -53,7 +53,7 @@ def six(t, k, o):
 
 
 def term(x0, x1, numbers):
-    """Logit of a component, in bits, and its pull."""
+    """Logit of a component, in bits, and its score over -2 log 2: its pull."""
     top, mean0, mean1, inverse0, inverse1, low = numbers
     y0 = x0 - mean0
     y1 = x1 - mean1 - low * y0
@@ -110,7 +110,7 @@ def add(y, a, x):
 
 
 def space(X, t, k, g, num):
-    """Do so in any dimension, a component a pass, in loops over rows of particles."""
+    """Rows g of all components in any dimension, one a pass, in loops over particles."""
     wide()
     x, t, d = X[0], t[k], X.shape[1]
     m, s = g[d], g[d + 1]
@@ -155,7 +155,7 @@ def log_sum(X, t, k, g, num):
 
 
 def gradient(X, t, k, g, num):
-    """Do so, and turn the sum into the score; s makes way."""
+    """Rows g as by `log_sum`, with the sum of pulls made the score; s makes way."""
     wide()
     log_sum(X, t, k, g, num)
     scale = -num.two * (num.ln2_high + num.ln2_low)
