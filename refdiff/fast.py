@@ -70,9 +70,9 @@ def run(
     path = np.empty((1 + chain.steps // step, *x.shape), x.dtype)
     path[0] = x
     rows = *(part.astype(x.dtype) for part in (chain.A, chain.b, chain.c)), chain.ends
-    rows = *rows, bool(chain.c.any())
-    constants = np.uint64(seed), np.uint64(first), block, num, score
-    data = tables.astype(x.dtype), ask, mean.astype(x.dtype), rows, *constants
+    rows, numbers = (*rows, bool(chain.c.any()), ask), (tables, mean)
+    numbers = tuple(part.astype(x.dtype) for part in numbers)
+    data = numbers, rows, np.uint64(seed), np.uint64(first), block, num, score, None
     compiled = kernel.run if score is None else kernel.own
     _shared(threads, len(x), block, lambda lo, hi: compiled(path, lo, hi, step, *data))
     return path[-1] if every is None else path

@@ -8,6 +8,7 @@ process; where it is another, set its own variable (such as VECLIB_MAXIMUM_THREA
 """
 
 import ctypes
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,13 +18,11 @@ import numpy as np
 from refdiff import fast, noise, train
 from refdiff._check import Array, finite, positive, whole
 from refdiff.chain import Chain
-from refdiff.mixture import Mixture
 from refdiff.net import MLP
 from refdiff.targets import Model, Network
 
-ROWS = 60  # in a shard, at most: BLAS multiplies it without packing
+BLOCK = 192  # particles that one thread runs at a time: four shards of the kernel
 LANES = 8  # partial gradients, at most: as many threads can train at once
-NOISE = 2**22  # normals held at a time, a thread
 
 Draw = Callable[[np.random.Generator], tuple[Array, Array, Array, Array]]
 
@@ -46,11 +45,13 @@ def loss_grad(
     Source: Ho20 (14)
     Test: test_fast_net.py::test_loss_and_gradient_are_those_of_the_numpy_network
     """
+    from refdiff import kernel_net
+
     batch = _batch(net, params, x, t, y, weight)
-    space = _space(net, params, len(batch[0]))
+    widths, work, grads = _space(net, params, len(batch[0]))
     with _threads(threads):
-        loss = _loss_grad(params, batch, space)
-    return loss, space[-1][:, : net.size].sum(axis=0)
+        losses = kernel_net.loss_grad(widths, params, *batch, work, grads)
+    return float(losses.sum()), grads[:, : net.size].sum(axis=0)
 
 
 def fit(
@@ -82,25 +83,26 @@ def fit(
 def _fit(net, draw, state, rate, ema_decay, threads):
     from refdiff import kernel_net
 
-    rng, n, space = train.restore(state.rng), 0, None
-    old = kernel_net.padded((4,), net.size, state.params)
+    rng, n, old = train.restore(state.rng), 0, _room((4, net.size), state.params)
     old[:, : net.size] = state.params, state.ema, state.m, state.v
     while True:
         step = state.step + 1
         batch = _batch(net, state.params, *draw(rng))
         if n != len(batch[0]):
-            n, space = len(batch[0]), _space(net, old, len(batch[0]))
-        new = kernel_net.padded((4,), net.size, old)
+            n = len(batch[0])
+            widths, work, grads = _space(net, old, n)
+        new = _room((4, net.size), old)
         c = _numbers(rate(step), step, ema_decay, old.dtype)
         with _threads(threads):
-            loss = _loss_grad(old[0, : net.size], batch, space)
-            kernel_net.adam(old, new, space[-1], c)
+            params = old[0, : net.size]
+            losses = kernel_net.loss_grad(widths, params, *batch, work, grads)
+            kernel_net.adam(old, new, grads, c)
+        loss, old = float(losses.sum()), new
         if not np.isfinite(loss):
             raise FloatingPointError(f"loss is {loss} at step {step}")
         if not np.isfinite(new[2]).all():
             raise FloatingPointError(f"the gradient is not finite at step {step}")
-        arrays, old = new[:, : net.size], new
-        state = train.State(step, loss, *arrays, rng.bit_generator.state)
+        state = train.State(step, loss, *new[:, : net.size], rng.bit_generator.state)
         yield state
 
 
@@ -116,30 +118,38 @@ def _numbers(lr, step, ema_decay, dtype):
 
 
 def _space(net, like, n):
-    """Where the kernel works on n rows, in lanes: all layers, and a gradient, each."""
-    from refdiff.kernel_net import padded
-
-    lanes, widths = min(LANES, 2 * -(-n // (4 * ROWS))), np.array(net.widths)
-    work = padded((lanes, 2, len(widths) - 1), ROWS * widths.max(), like)
-    return widths, work, padded((lanes,), net.size, like)
+    """Where the kernel works on n particles, in lanes: all layers, and a gradient, each."""
+    lanes, widths = min(LANES, 2 * -(-n // (2 * BLOCK))), np.array(net.widths)
+    return widths, _layers(widths, like, lanes), _room((lanes, net.size), like)
 
 
-def _loss_grad(params, batch, space):
-    from refdiff.kernel_net import loss_grad as of_lanes
+def _layers(widths, like, *lanes):
+    """Where the kernel keeps the outputs and slopes of all layers, for one shard."""
+    from refdiff.kernel_net import SHARD
 
-    return float(of_lanes(space[0], params, *batch, ROWS, *space[1:]).sum())
+    return _room((*lanes, 2, len(widths) - 1, SHARD * widths.max()), like)
+
+
+def _room(shape, like):
+    """Zeros like those, whose rows, made longer for it, begin at multiples of 64 bytes.
+
+    BLAS multiplies matrices that begin there up to 1.4 times faster.
+    """
+    *rows, size = shape
+    size, room = -(-size // 16) * 16, 64 // like.itemsize
+    zeros = np.zeros(math.prod(rows) * size + room, like.dtype)
+    skip = -zeros.ctypes.data % 64 // like.itemsize
+    return zeros[skip : skip + len(zeros) - room].reshape(*rows, size)
 
 
 def _batch(net, params, x, t, y, weight):
     """The kernel's arguments: x, t / T, its frequencies, y, weight / n."""
     inputs = _inputs(net, params, x, t)
     y, weight = finite(y=y, weight=weight)
-    n = len(x)
-    if y.shape != (n, net.widths[-1]) or weight.shape != (n,):
-        raise ValueError(
-            f"y must be ({n}, {net.widths[-1]}) and weight ({n},); "
-            f"got shape {y.shape} and {weight.shape}"
-        )
+    n, out = len(x), net.widths[-1]
+    if y.shape != (n, out) or weight.shape != (n,):
+        got = f"got shape {y.shape} and {weight.shape}"
+        raise ValueError(f"y must be ({n}, {out}) and weight ({n},); {got}")
     return *inputs, *(np.ascontiguousarray(a, params.dtype) for a in (y, weight / n))
 
 
@@ -177,10 +187,11 @@ def predict(
     y = np.empty((len(x), widths[-1]), params.dtype)
 
     def work(lo, hi):
-        kernel_net.predict(widths, params, x[lo:hi], t[lo:hi], w, y[lo:hi], ROWS)
+        of = x[lo:hi], t[lo:hi], w, y[lo:hi], _layers(widths, params)
+        kernel_net.predict(widths, params, *of)
 
     with _threads(None):
-        fast._shared(threads, len(x), ROWS, work)
+        fast._shared(threads, len(x), BLOCK, work)
     return y
 
 
@@ -199,45 +210,44 @@ def run(
 
     to_score: what makes a model of net(x, t), such as `targets.eps_model`; it is probed
     for its two numbers at each level. All is in the precision of params. Particle i has
-    the noise of stream first + i, whose normals, not the states, a thread holds for all
-    steps of a few shards. A job cut at multiples of 60 has the same bits.
+    the noise of stream first + i. A job cut at multiples of 192 has the same bits.
     ValueError or TypeError that names the bad argument.
     Source: definition
     Test: test_fast_net.py::test_a_run_is_the_numpy_drivers_with_the_same_normals
     """
-    from refdiff import kernel_net
+    from refdiff import kernel
 
     _inputs(net, params, x, 0.0)
     noise.checked_stream(seed, first)
     if net.widths[-1] != net.d:
         raise ValueError(f"net must have out = {net.d}; got {net.widths[-1]}")
-    x, table = np.array(x, params.dtype), _table(chain, to_score, params.dtype)
-    at_time = _without_time(net, params, chain)
-    block = ROWS * max(1, NOISE // (chain.steps * net.d * ROWS))
+    path, num = np.array([x, x], params.dtype), noise.numbers(params.dtype)
+    rows, none = _table(chain, to_score, params.dtype), np.zeros((1, 1), params.dtype)
+    widths, own, biases = _without_time(net, params, chain)
+    law, stream = (none, none[0]), (np.uint64(seed), np.uint64(first), BLOCK, num)
 
     def work(lo, hi):
-        for at in range(lo, hi, block):
-            part = x[at : min(at + block, hi)]
-            z = _noise(chain, part, seed, first + at)
-            kernel_net.run(*at_time, table, part, z, ROWS)
+        at_time = widths, own, biases, _layers(widths, params)
+        kernel.run(path, lo, hi, chain.steps, law, rows, *stream, None, at_time)
 
     with _threads(None):
-        fast._shared(threads, len(x), ROWS, work)
-    return x
+        fast._shared(threads, len(x), BLOCK, work)
+    return path[1]
 
 
 def _table(chain, to_score, dtype):
     """The chain's table with the network in place of the score p x + q net(x, t)."""
     x, y = np.array([[1.0], [0.0], [0.6]]), np.array([[0.0], [1.0], [-0.7]])
-    model = to_score(lambda x, t: y)
+    model, asked = to_score(lambda x, t: y), chain.b.any(axis=1)
     A, b = chain.A.copy(), chain.b.copy()
-    for k in np.flatnonzero(b.any(axis=1)):
+    for k in np.flatnonzero(asked):
         p, q, both = np.asarray(model(x, chain.level(k)))[:, 0]
         if not np.isclose(both, p * x[2, 0] + q * y[2, 0], rtol=1e-9, atol=0):
             raise ValueError(f"to_score must be linear in x and net(x, t); row {k}")
         A[k, :, 0] += b[k] * p
         b[k] *= q
-    return *(part.astype(dtype) for part in (A, b, chain.c)), chain.ends
+    rows = tuple(part.astype(dtype) for part in (A, b, chain.c))
+    return *rows, chain.ends, bool(chain.c.any()), np.where(asked, 0, -1)
 
 
 def _without_time(net, params, chain):
@@ -251,16 +261,6 @@ def _without_time(net, params, chain):
     end = net.widths[0] * width
     own = np.concatenate([params[: net.d * width], params[end:]])
     return np.array([net.d, *net.widths[1:]]), own, biases.astype(params.dtype)
-
-
-def _noise(chain, x, seed, first):
-    """`noise.normals` of all steps, drawn by the kernel: states of the chain x <- z."""
-    if not chain.c.any():
-        return np.zeros((1, *x.shape), x.dtype)
-    zero, nan = np.zeros((chain.steps, 1)), np.full(chain.steps, np.nan)
-    draw = Chain(zero[:, None], zero, 1 + zero, nan, nan, nan, np.isnan(nan))
-    law = Mixture(np.ones(1), np.zeros((1, x.shape[1])), np.eye(x.shape[1])[None])
-    return fast.run(draw, law, x, seed=seed, first=first, threads=1, every=1)[1:]
 
 
 @contextmanager

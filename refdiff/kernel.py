@@ -12,39 +12,10 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from refdiff.kernel_noise import (
-    EXACT,
-    FUSED,
-    KEPT,
-    draw,
-    ln,
-    mantissa,
-    streams,
-    view,
-    wide,
-    xoshiro,
-)
+from refdiff.kernel_net import network
+from refdiff.kernel_noise import FUSED, KEPT, draw, exp2, ln, streams, uniform, wide
 
 STEPS, SAMPLES = np.uint64(0), np.uint64(2)  # streams; `fast.start` has 1
-
-
-def exp2(v, num):
-    """2^v for v <= 0, and 2^floor below the floor: 2^n 2^r with |r| <= 1/2."""
-    c, v = num.exp2, max(v, num.floor)
-    t = v + num.magic
-    r = v - (t - num.magic)
-    odd, even = c[0], c[1]  # powers apart: two short chains where Horner has a long one
-    for k in range(2, len(c) - 2, 2):
-        odd, even = odd * (r * r) + c[k], even * (r * r) + c[k + 1]
-    p = ((odd * r + even) * r + c[-2]) * r + c[-1]
-    return view(num.I(view(p, num.I) + num.I(view(t, num.I) << len(num.digits))), num.F)
-
-
-def weigh(logit, weight, m, s, num):
-    """Add weight 2^logit to s 2^m: by what to scale either's terms; the new m, s."""
-    e = exp2(-abs(logit - m), num)
-    old, new = (e, num.one) if logit > m else (num.one, e)
-    return old, new, max(m, logit), s * old + weight * new
 
 
 def six(t, k, o):
@@ -84,74 +55,62 @@ def eight(X, t, k, o, g, num):
         g[2, i], g[3, i] = m, p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
 
 
+def less(y, a, x):
+    """Set y = y - a x."""
+    for i in range(len(y)):
+        y[i] -= a * x[i]
+
+
+def one(X, t, k, o, g, num):
+    """Rows g of the component at t[k, o:] in any dimension, an operation at a time."""
+    wide()
+    d = X.shape[1]
+    mean, inverse, low = t[k, o + 1 :], t[k, o + 1 + d :], t[k, o + 1 + 2 * d :]
+    logit = g[d]
+    logit.fill(t[k, o])
+    for j in range(d):
+        g[j] = X[0, j] - mean[j]
+        for i in range(j):
+            less(g[j], low[j * (j - 1) // 2 + i], g[i])
+    for j in range(d):
+        for i in range(len(logit)):
+            logit[i] -= g[j, i] * (g[j, i] * inverse[j])
+            g[j, i] *= inverse[j]
+    for j in range(d - 2, -1, -1):
+        for i in range(j + 1, d):
+            less(g[j], low[i * (i - 1) // 2 + j], g[i])
+    for i in range(len(logit)):
+        g[d, i], g[d + 1, i] = max(logit[i], num.least), num.one
+
+
 def join(g, more, num):
-    """Add to rows g those of other components."""
+    """Add to rows g those of other components, whose rows are used up."""
     wide()
     for i in range(g.shape[1]):
-        here = more[2, i], more[3, i], g[2, i], g[3, i]
-        old, new, g[2, i], g[3, i] = weigh(*here, num)
-        g[0, i] = old * g[0, i] + new * more[0, i]
-        g[1, i] = old * g[1, i] + new * more[1, i]
-
-
-def later(X, t, k, g, num):
-    """Add to rows g of the first eight components those of all others."""
-    more = np.empty_like(g)
-    for o in range(48, t.shape[1], 48):
-        eight(X, t, k, o, more, num)
-        join(g, more, num)
-
-
-def add(y, a, x):
-    """Set y = y + a x."""
-    wide()
-    for i in range(len(y)):
-        y[i] += a * x[i]
-
-
-def space(X, t, k, g, num):
-    """Rows g of all components in any dimension, one a pass, in loops over particles."""
-    wide()
-    x, t, d = X[0], t[k], X.shape[1]
-    m, s = g[d], g[d + 1]
-    g.fill(0)
-    m.fill(num.least)
-    y, logit, old, new = np.empty_like(x), m.copy(), m.copy(), m.copy()
-    for o in range(0, t.size, 1 + 2 * d + d * (d - 1) // 2):
-        mean, inverse, low = t[o + 1 :], t[o + 1 + d :], t[o + 1 + 2 * d :]
-        logit.fill(t[o])
-        for j in range(d):
-            y[j].fill(-mean[j])
-            add(y[j], num.one, x[j])
-            for i in range(j):
-                add(y[j], -low[j * (j - 1) // 2 + i], y[i])
-        for j in range(d):
-            yj, inverse_j = y[j], inverse[j]
-            for i in range(len(m)):
-                v = yj[i] * inverse_j
-                logit[i] -= yj[i] * v
-                yj[i] = v
-        for i in range(len(m)):
-            old[i], new[i], m[i], s[i] = weigh(logit[i], num.one, m[i], s[i], num)
-        for j in range(d - 1, -1, -1):
-            yj, gj = y[j], g[j]
-            for i in range(j + 1, d):
-                add(yj, -low[i * (i - 1) // 2 + j], y[i])
-            for i in range(len(m)):
-                gj[i] = gj[i] * old[i] + new[i] * yj[i]
+        m = max(g[-2, i], more[-2, i])
+        old, new = exp2(g[-2, i] - m, num), exp2(more[-2, i] - m, num)
+        g[-2, i], g[-1, i] = m, old * g[-1, i] + new * more[-1, i]
+        more[-2, i], more[-1, i] = old, new
+    for j in range(len(g) - 2):
+        for i in range(g.shape[1]):
+            g[j, i] = more[-2, i] * g[j, i] + more[-1, i] * more[j, i]
 
 
 def log_sum(X, t, k, g, num):
     """Rows g: the sum of pulls at X[0] of the mixture t[k], m and s.
 
-    The density is s 2^m; logits are in bits.
+    The density is s 2^m; logits are in bits. One dimension has a row of zeros beside it.
     """
-    if X.shape[1] == 2:  # or 1, with a row of zeros beside it
-        eight(X, t, k, 0, g, num)
-        if t.shape[1] > 48:
-            later(X, t, k, g, num)
-    else:
-        space(X, t, k, g, num)
+    d, more = X.shape[1], g
+    for o in range(0, t.shape[1], 48 if d == 2 else 1 + 2 * d + d * (d - 1) // 2):
+        if d == 2:
+            eight(X, t, k, o, more, num)
+        else:
+            one(X, t, k, o, more, num)
+        if o:
+            join(g, more, num)
+        else:
+            more = np.empty_like(g)
 
 
 def gradient(X, t, k, g, num):
@@ -180,37 +139,30 @@ def advance(X, new, A, b, c, out, z, k):
                         new[r, j, i] += A[k, r, q] * X[q, j, i]
 
 
-def load(x, at, end, registers):
-    """Registers of rows, padded with zeros; the first has x[at:end], (n, d) turned."""
-    X = np.zeros((registers, max(x.shape[1], 2), -(-(end - at) // 64) * 64), x.dtype)
-    for j in range(x.shape[1]):
-        for i in range(end - at):
-            X[0, j, i] = x[at + i, j]
+def load(x, registers):
+    """Registers of rows, filled up with zeros; the first has x (n, d), turned."""
+    n, d = x.shape
+    X = np.zeros((registers, max(d, 2), -(-n // 64) * 64), x.dtype)
+    X[0, :d, :n] = x.T
     return X
 
 
-def store(x, at, end, X):
-    """Put the first register back into x[at:end]."""
-    for j in range(x.shape[1]):
-        for i in range(end - at):
-            x[at + i, j] = X[0, j, i]
-
-
-inner = exp2, weigh, six, term, eight, join, later, add, space, log_sum, gradient
-for function in (*inner, advance, load, store):
+inner = six, term, eight, less, one, join, log_sum, gradient, advance, load
+for function in inner:
     register_jitable(**FUSED)(function)
 
 
-def run(path, lo, hi, every, tables, ask, mean, chain, seed, first, block, num, score):
+def run(path, lo, hi, every, law, chain, seed, first, block, num, score, net):
     """Run particles lo..hi-1 from path[0], and keep every `every`-th state in path.
 
-    chain: A, b, c, ends of a `Chain`, and whether it is random; ask[k]: row k's table,
-    -1 for no model, -2 for the mean; score(x, out), or None for the mixture's own.
+    law: tables of the mixture, its mean; chain: A, b, c, ends of a `Chain`, whether it
+    is random, and ask[k]: row k's level, -1 for no model, -2 for the mean. Where one is
+    given, score(x, out), or the net (see `network`), stands in the mixture's place.
     """
-    (A, b, c, ends, random), d = chain, path.shape[2]
+    (tables, mean), (A, b, c, ends, random, ask), d = law, chain, path.shape[2]
     for at in range(lo, hi, block):
         end = min(at + block, hi)
-        X = load(path[0], at, end, len(A[0]))
+        X = load(path[0, at:end], A.shape[1])
         S = streams(seed, STEPS, first + np.uint64(at), end - at)
         new, z = np.zeros_like(X), np.zeros((d + 1, S.shape[1]), X.dtype)
         out = np.zeros((X.shape[1] + 2, S.shape[1]), X.dtype)
@@ -222,7 +174,9 @@ def run(path, lo, hi, every, tables, ask, mean, chain, seed, first, block, num, 
                 for j in range(d):
                     out[j].fill(mean[j])
             elif ask[k] >= 0:
-                if score is None:  # which numba decides when it compiles
+                if net is not None:  # of these three numba compiles one
+                    network(X[0], net, k, out)
+                elif score is None:
                     gradient(X, tables, ask[k], out, num)
                 else:
                     score(X[0, :d], out[:d])
@@ -230,10 +184,10 @@ def run(path, lo, hi, every, tables, ask, mean, chain, seed, first, block, num, 
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
-                store(path[step // every], at, end, X)
+                path[step // every, at:end] = X[0, :d, : end - at].T
 
 
-own = njit(**EXACT)(run)  # takes the user's function, for which no cache is ever hit
+own = njit(**FUSED)(run)  # takes the user's function, for which no cache is ever hit
 run = njit(**KEPT)(run)
 
 
@@ -243,7 +197,7 @@ def logpdf(x, lo, hi, result, table, block, num):
     wide()
     for at in range(lo, hi, block):
         end = min(at + block, hi)
-        X = load(x, at, end, 1)
+        X = load(x[at:end], 1)
         g = np.empty((X.shape[1] + 2, X.shape[2]), X.dtype)
         log_sum(X, table, 0, g, num)
         for i in range(X.shape[2]):
@@ -254,24 +208,17 @@ def logpdf(x, lo, hi, result, table, block, num):
 @njit(**KEPT)
 def sample(x, lo, hi, edges, means, roots, seed, first, block, num):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k]."""
-    wide()
     d = x.shape[1]
     for at in range(lo, hi, block):
-        end = min(at + block, hi)
-        S = streams(seed, SAMPLES, first + np.uint64(at), end - at)
-        n = S.shape[1]
-        z, y = np.empty((d + 1, n), x.dtype), np.empty((1, d, n), x.dtype)
+        y = x[at : min(at + block, hi)]
+        S = streams(seed, SAMPLES, first + np.uint64(at), len(y))
+        z = np.empty((d + 1, S.shape[1]), x.dtype)
         draw(S, z, 0, num)
-        u, k = np.empty(n), np.zeros(n, np.int64)
-        for i in range(n):
-            u[i] = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1.0
-        for e in range(len(edges) - 1):
-            for i in range(n):
-                k[i] += u[i] >= edges[e]
-        for j in range(d):
-            for i in range(n):
-                y[0, j, i] = means[k[i], j]
-            for r in range(d):
-                for i in range(n):
-                    y[0, j, i] += roots[k[i], j, r] * z[r, i]
-        store(x, at, end, y)
+        for i in range(len(y)):
+            u, k = uniform(S, i), 0
+            for e in range(len(edges) - 1):
+                k += u >= edges[e]
+            for j in range(d):
+                y[i, j] = means[k, j]
+                for r in range(d):
+                    y[i, j] += roots[k, j, r] * z[r, i]

@@ -1,7 +1,7 @@
-"""All compiled code of normals: generators, the logarithm, the method of Box and Muller.
+"""All compiled code of normals: generators, elementary functions, Box and Muller.
 
 Whoever reads the mathematics never has to open this file: `noise` is its door, and runs
-the same source as NumPy, bit for bit. Normals are made by IEEE operations one by one.
+the same source as NumPy, bit for bit: normals are made by IEEE operations one by one.
 Here also stands what all compiled code is built with. numba's cache of a function does
 not see changes in another file: after one here, remove `__pycache__`.
 """
@@ -15,13 +15,13 @@ from numba.extending import intrinsic, overload, register_jitable
 
 # Python's division, which raises, would keep loops from being vectorised. In what is
 # FUSED, a b + c may be rounded once.
-EXACT = {"nogil": True, "error_model": "numpy"}
+EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False}
 FUSED = {**EXACT, "fastmath": {"contract"}}
 try:
-    KEPT = {**EXACT, "cache": bool(njit(cache=True)(lambda: None))}
+    KEPT = {**FUSED, "cache": bool(njit(cache=True)(lambda: None))}
 except RuntimeError as reason:  # there is no folder that numba may write to
     warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, stacklevel=2)
-    KEPT = EXACT
+    KEPT = FUSED
 
 GOLDEN, EXPONENT = np.uint64(0x9E3779B97F4A7C15), np.uint64(1023 << 52)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -35,22 +35,19 @@ def view(x, T):
 overload(view)(lambda x, T: lambda x, T: viewer(x, T))
 
 
-def wide():
-    """Let loops of the calling function work on vectors of 512 bits, where there are any.
-
-    On some processors LLVM would stop at 256.
-    """
-
-
 @intrinsic
 def widened(typing):
-    """Put that into the attributes of the function that calls it."""
+    """Put the attribute of `wide` on the function that calls it."""
 
     def build(context, builder, signature, args):
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.none(), build
+
+
+def wide():
+    """Let the caller's loops work on vectors of 512 bits, where LLVM would take 256."""
 
 
 overload(wide, inline="always")(lambda: lambda: widened())
@@ -73,6 +70,30 @@ def ln(u, num):
     h = num.half * f * f
     tail = s * (h + s * s * polynomial(num.log, s * s)) + n * num.ln2_low
     return n * num.ln2_high + (f - (h - tail))
+
+
+def turn(g, num):
+    """Cosine and sine of pi g, |g| <= 1/2."""
+    q, h = g * g, (num.one - (g + g)) * (num.one + (g + g))
+    c = h + h * (q * polynomial(num.cos, q))
+    return c, (g + g) + g * (num.pi_less_2 + q * polynomial(num.sin, q))
+
+
+def power(t, r, num):
+    """2^(n + r), |r| <= 1/2, of t = n + magic, whose last bits are those of n."""
+    c = num.exp2
+    odd, even = c[0], c[1]  # powers apart: two short chains where Horner has a long one
+    for k in range(2, len(c) - 2, 2):
+        odd, even = odd * (r * r) + c[k], even * (r * r) + c[k + 1]
+    p = ((odd * r + even) * r + c[-2]) * r + c[-1]
+    return view(num.I(view(p, num.I) + num.I(view(t, num.I) << len(num.digits))), num.F)
+
+
+def exp2(v, num):
+    """2^v for v <= 0, and 2^floor below the floor."""
+    v = max(v, num.floor)
+    t = v + num.magic
+    return power(t, v - (t - num.magic), num)
 
 
 def splitmix(s):
@@ -106,9 +127,7 @@ def pair(w, v, num):
     """Two normals of Box and Muller: the angle is pi g, mirrored by v's last bit."""
     u, g = num.F(2.0 - mantissa(w)), num.F(mantissa(v) - 1.5)
     r = np.sqrt(-num.two * ln(u, num))
-    q, h = g * g, (num.one - (g + g)) * (num.one + (g + g))
-    c = h + h * (q * polynomial(num.cos, q))
-    s = (g + g) + g * (num.pi_less_2 + q * polynomial(num.sin, q))
+    c, s = turn(g, num)
     side = view((v << 63) | EXPONENT, np.float64)  # 1 or -1
     return num.F(num.F(side) * r * c), num.F(r * s)
 
@@ -136,6 +155,13 @@ def draw(S, z, step, num):
             z[j, i], z[j + 1, i] = pair(w, v, num)
 
 
-scalar = polynomial, ln, splitmix, seeded, xoshiro, mantissa, pair
-for function in (*scalar, streams, draw):
+def uniform(S, i):
+    """Number in [0, 1) of the next word of generator i, which stays where it is."""
+    return mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1.0
+
+
+exact = polynomial, ln, turn, splitmix, seeded, xoshiro, mantissa, pair
+for function in (*exact, streams, draw, uniform):
     register_jitable(**EXACT)(function)
+for function in (power, exp2):
+    register_jitable(**FUSED)(function)
