@@ -131,15 +131,14 @@ def _layers(widths, like, *lanes):
 
 
 def _room(shape, like):
-    """Zeros like those, whose rows, made longer for it, begin at multiples of 64 bytes.
-
-    BLAS multiplies matrices that begin there up to 1.4 times faster.
-    """
+    """Room for rows of numbers, each at a multiple of 64 bytes, where BLAS is fastest."""
     *rows, size = shape
-    size, room = -(-size // 16) * 16, 64 // like.itemsize
-    zeros = np.zeros(math.prod(rows) * size + room, like.dtype)
-    skip = -zeros.ctypes.data % 64 // like.itemsize
-    return zeros[skip : skip + len(zeros) - room].reshape(*rows, size)
+    shape, line = (*rows, -(-size // 16) * 16), 64 // like.itemsize
+    room = np.empty(math.prod(shape) + line, like.dtype)
+    skip = -room.ctypes.data % 64 // like.itemsize
+    room = room[skip : skip + math.prod(shape)].reshape(shape)
+    room[..., size:] = 0
+    return room
 
 
 def _batch(net, params, x, t, y, weight):
