@@ -131,9 +131,9 @@ def sample(
     noise.checked_stream(seed, first)
     num = noise.numbers(dtype)
     x = np.empty((n, law.d), num.F)
-    edges = np.cumsum(law.weights)
-    parts = law.means.astype(num.F), law._root.astype(num.F)
-    data = edges, *parts, np.uint64(seed), np.uint64(first), BLOCK, num
+    turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r")  # R R' = T' T
+    parts = law.means.astype(num.F), turned.swapaxes(1, 2).astype(num.F, order="C")
+    data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK, num
     _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
 

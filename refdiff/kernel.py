@@ -101,16 +101,15 @@ def log_sum(X, t, k, g, num):
 
     The density is s 2^m; logits are in bits. One dimension has a row of zeros beside it.
     """
-    d, more = X.shape[1], g
+    d = X.shape[1]
     for o in range(0, t.shape[1], 48 if d == 2 else 1 + 2 * d + d * (d - 1) // 2):
+        rows = np.empty_like(g) if o else g
         if d == 2:
-            eight(X, t, k, o, more, num)
+            eight(X, t, k, o, rows, num)
         else:
-            one(X, t, k, o, more, num)
+            one(X, t, k, o, rows, num)
         if o:
-            join(g, more, num)
-        else:
-            more = np.empty_like(g)
+            join(g, rows, num)
 
 
 def gradient(X, t, k, g, num):
@@ -207,7 +206,10 @@ def logpdf(x, lo, hi, result, table, block, num):
 
 @njit(**KEPT)
 def sample(x, lo, hi, edges, means, roots, seed, first, block, num):
-    """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k]."""
+    """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k].
+
+    roots: lower triangles
+    """
     d = x.shape[1]
     for at in range(lo, hi, block):
         y = x[at : min(at + block, hi)]
@@ -219,6 +221,7 @@ def sample(x, lo, hi, edges, means, roots, seed, first, block, num):
             for e in range(len(edges) - 1):
                 k += u >= edges[e]
             for j in range(d):
-                y[i, j] = means[k, j]
-                for r in range(d):
-                    y[i, j] += roots[k, j, r] * z[r, i]
+                v = means[k, j]
+                for r in range(j + 1):
+                    v += roots[k, j, r] * z[r, i]
+                y[i, j] = v

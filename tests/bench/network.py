@@ -1,5 +1,6 @@
 """The rows of the network: a training step, and sampling with it."""
 
+from collections import deque
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -62,6 +63,12 @@ def _cycle(x, t, y):
     return draw
 
 
+def _last(fit, steps):
+    """Return the state after so many steps, and keep none of those before it."""
+    (state,) = deque(islice(fit, steps), maxlen=1)
+    return state
+
+
 def training_ours(problem):
     """Return run(steps) that gives the trained parameters and their moving average."""
     from refdiff import fast_net
@@ -71,7 +78,7 @@ def training_ours(problem):
     def run(steps):
         state = train.start(params, np.random.default_rng(0))
         fit = fast_net.fit(NET, _cycle(*batches), state, lr=LR, ema_decay=DECAY)
-        *_, state = islice(fit, steps)
+        state = _last(fit, steps)
         return np.concatenate([state.params, state.ema])
 
     return run
@@ -91,7 +98,7 @@ def training_numpy(problem):
         state = train.start(params, np.random.default_rng(0))
         of_batch = partial(loss_grad, _cycle(*batches))
         fit = train.fit(of_batch, state, lr=LR, ema_decay=DECAY)
-        *_, state = islice(fit, steps)
+        state = _last(fit, steps)
         return np.concatenate([state.params, state.ema])
 
     return run
@@ -108,8 +115,7 @@ def trained() -> np.ndarray:
 
     rng = np.random.default_rng(4)
     fit = train.fit(loss_grad, train.start(NET.init(rng), rng), ema_decay=0.9)
-    *_, state = islice(fit, 400)
-    return state.ema
+    return _last(fit, 400).ema
 
 
 @dataclass(frozen=True, eq=False)
