@@ -89,6 +89,7 @@ def forward(widths, params, bias, h, work):
 
 def backward(widths, params, h0, da, work, grad):
     """Add the gradient of one shard, from da, its output's; uses up `forward`'s work."""
+    wide()
     end, size = len(params), h0.shape[1]
     for i in range(len(widths) - 2, -1, -1):
         m, n = widths[i], widths[i + 1]
