@@ -112,7 +112,7 @@ def network(x, net, k, out):
     """
     widths, params, biases, work = net
     for lo in range(0, x.shape[1], SHARD):
-        at = slice(lo, min(lo + SHARD, x.shape[1]))
+        at = slice(lo, lo + SHARD)
         y = forward(widths, params, biases[k], x[: widths[0], at].copy(), work)
         out[: len(y), at] = y
 

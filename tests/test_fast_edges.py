@@ -3,10 +3,21 @@
 import numba
 import numpy as np
 import pytest
-from test_fast import LAW, a_mixture, numpy_run
-from test_fast_net import batch, points, replayed, sampled, weights
+from scipy import stats
+from support import ALPHA
+from test_fast import LAW, MANY, a_mixture, numpy_run
+from test_fast_net import (
+    NET,
+    batch,
+    by_numpy,
+    distance,
+    points,
+    replayed,
+    sampled,
+    weights,
+)
 
-from refdiff import fast, fast_net, sde, targets
+from refdiff import fast, fast_net, sde, targets, train
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.net import MLP
@@ -28,6 +39,17 @@ def test_components_in_one_group_of_eight_or_more(K):
 def test_log_density_of_many_blocks():
     x = fast.start(3, 2100, 2)
     near(fast.logpdf(LAW, x, threads=1), LAW.logpdf(x), 2e-14)
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("d", [2, 3])
+def test_samples_of_one_component_have_its_covariance(d):
+    """Far from round, so that each number of its root counts."""
+    law = Mixture(np.ones(1), np.ones((1, d)), 0.1 * np.eye(d)[None] + 0.9)
+    x = fast.sample(law, MANY, 5) - 1
+    white = np.linalg.solve(np.linalg.cholesky(law.cov), x.T)
+    error = np.abs(white @ white.T / MANY - np.eye(d))
+    assert error.max() < stats.norm.isf(ALPHA / d**2) * np.sqrt(2 / MANY)
 
 
 @pytest.mark.limit
@@ -80,3 +102,14 @@ def test_a_network_runs_chains_with_noise_and_several_rows_a_step():
         x = points(70)
         want = replayed(weights(), x, chain, targets.eps_model)
         near(sampled(weights(), x, chain), want, 1e-12)
+
+
+@pytest.mark.oracle
+def test_training_sums_the_gradients_of_all_lanes():
+    """A batch of 1000 is six of them; 130, as elsewhere, are two."""
+    start = train.start(weights(), np.random.default_rng(3))
+    plain = train.fit(lambda p, rng: by_numpy(p, *batch(1000, rng)), start)
+    ours = fast_net.fit(NET, lambda rng: batch(1000, rng), start)
+    for _ in range(3):
+        one, two = next(ours), next(plain)
+    assert distance(one, two) < 1e-9
