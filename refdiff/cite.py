@@ -19,8 +19,11 @@ KEYS = {
     "Chan v1": "the same, version 1 of March 2024: for what version 3 left out",
     "Anderson82": "B. D. O. Anderson, Reverse-Time Diffusion Equation Models, 1982",
     "Bishop06": "C. M. Bishop, Pattern Recognition and Machine Learning, 2006",
+    "Blackman21": "Blackman, Vigna, Scrambled Linear Pseudorandom Number Generators, 2021",
     "Bonneel15": "Bonneel, Rabin, Peyre, Pfister, Sliced and Radon Wasserstein "
     "Barycenters of Measures, 2015",
+    "BoxMuller58": "Box, Muller, A Note on the Generation of Random Normal Deviates, "
+    "1958",
     "ChangCooper70": "Chang, Cooper, A Practical Difference Scheme for Fokker-Planck Equations, "
     "1970",
     "CrankNicolson47": "Crank, Nicolson, A Practical Method for Numerical Evaluation of "
@@ -79,6 +82,8 @@ KEYS = {
     "SongJ21": "J. Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021",
     "SongY21": "Y. Song, Durkan, Murray, Ermon, Maximum Likelihood Training of "
     "Score-Based Diffusion Models, 2021",
+    "Steele14": "Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, "
+    "2014",
     "Szekely13": "Szekely, Rizzo, Energy statistics: A class of statistics based on "
     "distances, 2013",
     "Theis16": "Theis, van den Oord, Bethge, A Note on the Evaluation of Generative "

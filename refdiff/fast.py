@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refdiff import gaussian, noise
+from refdiff import elementary, gaussian, noise
 from refdiff._check import Array, finite, whole
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
@@ -55,7 +55,7 @@ def run(
     """
     from refdiff import kernel
 
-    x, num = _points(x)
+    x = _points(x)
     noise.checked_stream(seed, first)
     whole(block=block, every=1 if every is None else every)
     if not isinstance(chain, Chain):
@@ -72,7 +72,7 @@ def run(
     rows = *(part.astype(x.dtype) for part in (chain.A, chain.b, chain.c)), chain.ends
     rows, numbers = (*rows, bool(chain.c.any()), ask), (tables, mean)
     numbers = tuple(part.astype(x.dtype) for part in numbers)
-    data = numbers, rows, np.uint64(seed), np.uint64(first), block, num, score, None
+    data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
     compiled = kernel.run if score is None else kernel.own
     _shared(threads, len(x), block, lambda lo, hi: compiled(path, lo, hi, step, *data))
     return path[-1] if every is None else path
@@ -88,11 +88,11 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """
     from refdiff import kernel
 
-    x, num = _points(x)
+    x = _points(x)
     _fits(law, x)
     table = _tables(law, np.ones(1), np.zeros(1)).astype(x.dtype)
     result = np.empty(len(x), x.dtype)
-    data = result, table, BLOCK, num
+    data = result, table, BLOCK
     _shared(threads, len(x), BLOCK, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
     return result
 
@@ -129,22 +129,21 @@ def sample(
 
     whole(n=n)
     noise.checked_stream(seed, first)
-    num = noise.numbers(dtype)
-    x = np.empty((n, law.d), num.F)
+    x = np.empty((n, law.d), elementary.numbers(dtype).F)
     turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r")  # R R' = T' T
-    parts = law.means.astype(num.F), turned.swapaxes(1, 2).astype(num.F, order="C")
-    data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK, num
+    parts = law.means.astype(x.dtype), turned.swapaxes(1, 2).astype(x.dtype, order="C")
+    data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK
     _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
 
 
 def _points(x):
-    """Check x (n, d); return it in one of the two dtypes, and its constants."""
+    """Check x (n, d), of one of the two dtypes."""
     (x,) = finite(x=x)
     if x.ndim != 2 or not x.size:
         raise ValueError(f"x must be (n, d); got shape {x.shape}")
-    num = noise.numbers(x.dtype)
-    return np.ascontiguousarray(x), num
+    elementary.numbers(x.dtype)
+    return np.ascontiguousarray(x)
 
 
 def _fits(law, x):
@@ -172,7 +171,7 @@ def _tables(law, signal, noise):
     """A mixture's numbers at each level, a row of the kernel's table each.
 
     A component, of covariance L D L' with a unit L, has the log of its weight over its
-    normaliser, in bits; its mean; 1 / (2 D log 2); and what is below the diagonal of L.
+    normaliser, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of 1 / L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing.
     """
@@ -195,8 +194,12 @@ def _tables(law, signal, noise):
     root = np.diagonal(L, axis1=2, axis2=3)
     table[:, :K, 1 + wide : 1 + wide + d] = root**-2.0 / np.log(4)
     if d > 1:
-        i, j = np.tril_indices(d, -1)
-        table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
+        unit, inverse = L / root[..., None, :], np.zeros_like(L) + np.eye(d)
+        for j in range(1, d):
+            inverse[..., j, :] -= (unit[..., j, None, :j] @ inverse[..., :j, :])[
+                ..., 0, :
+            ]
+        table[:, :K, 1 + 2 * wide :] = inverse[(..., *np.tril_indices(d, -1))]
     return table.reshape(len(signal), full * size)
 
 

@@ -8,15 +8,14 @@ process; where it is another, set its own variable (such as VECLIB_MAXIMUM_THREA
 """
 
 import ctypes
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 
-from refdiff import fast, noise, train
-from refdiff._check import Array, finite, positive, whole
+from refdiff import elementary, fast, noise, train
+from refdiff._check import Array, finite, whole
 from refdiff.chain import Chain
 from refdiff.net import MLP
 from refdiff.targets import Model, Network
@@ -45,13 +44,18 @@ def loss_grad(
     Source: Ho20 (14)
     Test: test_fast_net.py::test_loss_and_gradient_are_those_of_the_numpy_network
     """
+    room = np.empty((LANES, net.size), params.dtype)
+    with _threads(threads):
+        return _loss_grad(net, params, x, t, y, weight, room)
+
+
+def _loss_grad(net, params, x, t, y, weight, room):
     from refdiff import kernel_net
 
     batch = _batch(net, params, x, t, y, weight)
-    widths, work, grads = _space(net, params, len(batch[0]))
-    with _threads(threads):
-        losses = kernel_net.loss_grad(widths, params, *batch, work, grads)
-    return float(losses.sum()), grads[:, : net.size].sum(axis=0)
+    grads = room[: 2 * -(-len(x) // (2 * BLOCK))]
+    losses = kernel_net.loss_grad(np.array(net.widths), params, *batch, grads)
+    return float(losses.sum()), grads.sum(axis=0)
 
 
 def fit(
@@ -71,74 +75,29 @@ def fit(
     Source: Ho20 Algorithm 1
     Test: test_fast_net.py::test_training_is_that_of_train_fit
     """
-    if not callable(lr):
-        positive(lr=lr)
-    if not 0 <= ema_decay < 1:
-        raise ValueError(f"ema_decay must be in [0, 1); got {ema_decay}")
-    _params(net, state.params)
-    rate = lr if callable(lr) else lambda step: lr
-    return _fit(net, draw, state, rate, ema_decay, threads)
-
-
-def _fit(net, draw, state, rate, ema_decay, threads):
     from refdiff import kernel_net
 
-    rng, n, old = train.restore(state.rng), 0, _room((4, net.size), state.params)
-    old[:, : net.size] = state.params, state.ema, state.m, state.v
+    _params(net, state.params)
+    room = np.empty((LANES, net.size), state.params.dtype)
+
+    def of_batch(params, rng):
+        return _loss_grad(net, params, *draw(rng), room)
+
+    def update(state, grad, step, lr, decay):
+        new = np.empty((4, net.size), grad.dtype)
+        old = state.params, state.ema, state.m, state.v
+        kernel_net.update(new, *old, grad, step, float(lr), decay)
+        return new
+
+    states = train.fit(of_batch, state, lr=lr, ema_decay=ema_decay, update=update)
+    return _in_threads(threads, states)
+
+
+def _in_threads(threads, states):
     while True:
-        step = state.step + 1
-        batch = _batch(net, state.params, *draw(rng))
-        if n != len(batch[0]):
-            n = len(batch[0])
-            widths, work, grads = _space(net, old, n)
-        new = _room((4, net.size), old)
-        c = _numbers(rate(step), step, ema_decay, old.dtype)
         with _threads(threads):
-            params = old[0, : net.size]
-            losses = kernel_net.loss_grad(widths, params, *batch, work, grads)
-            kernel_net.adam(old, new, grads, c)
-        loss, old = float(losses.sum()), new
-        if not np.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss} at step {step}")
-        if not np.isfinite(new[2]).all():
-            raise FloatingPointError(f"the gradient is not finite at step {step}")
-        state = train.State(step, loss, *new[:, : net.size], rng.bit_generator.state)
+            state = next(states)
         yield state
-
-
-def _numbers(lr, step, ema_decay, dtype):
-    """What Adam and the moving average multiply by, in this step."""
-    if not (np.isfinite(lr) and lr >= 0):
-        raise ValueError(f"lr must be finite and at least 0; got {lr} at step {step}")
-    b1, b2, eps = train.adam_step.__defaults__
-    keep = train.ema_step(1.0, 0.0, step, ema_decay)
-    unbias = 1 / (1 - b2**step)
-    rates = (b1, 1 - b1, b2, 1 - b2, lr / (1 - b1**step), unbias, eps, keep, 1 - keep)
-    return tuple(dtype.type(v) for v in rates)
-
-
-def _space(net, like, n):
-    """Where the kernel works on n particles, in lanes: all layers, and a gradient, each."""
-    lanes, widths = min(LANES, 2 * -(-n // (2 * BLOCK))), np.array(net.widths)
-    return widths, _layers(widths, like, lanes), _room((lanes, net.size), like)
-
-
-def _layers(widths, like, *lanes):
-    """Where the kernel keeps the outputs and slopes of all layers, for one shard."""
-    from refdiff.kernel_net import SHARD
-
-    return _room((*lanes, 2, len(widths) - 1, SHARD * widths.max()), like)
-
-
-def _room(shape, like):
-    """Room for rows of numbers, each at a multiple of 64 bytes, where BLAS is fastest."""
-    *rows, size = shape
-    shape, line = (*rows, -(-size // 16) * 16), 64 // like.itemsize
-    room = np.empty(math.prod(shape) + line, like.dtype)
-    skip = -room.ctypes.data % 64 // like.itemsize
-    room = room[skip : skip + math.prod(shape)].reshape(shape)
-    room[..., size:] = 0
-    return room
 
 
 def _batch(net, params, x, t, y, weight):
@@ -166,32 +125,8 @@ def _inputs(net, params, x, t):
 
 def _params(net, params):
     """Refuse parameters that are not this network's, or of another precision."""
-    noise.numbers(params.dtype)
+    elementary.numbers(params.dtype)
     net.views(params)
-
-
-def predict(
-    net: MLP, params: Array, x: Array, t: float | Array, threads: int | None = None
-) -> Array:
-    """Evaluate the network, as `net.forward` does, shard by shard in threads.
-
-    params (size,), x (n, d), t (n,) or a number  ->  y (n, out) in params' precision
-    ValueError or TypeError that names the bad argument.
-    Source: definition
-    Test: test_fast_net.py::test_predictions_are_those_of_the_numpy_network
-    """
-    from refdiff import kernel_net
-
-    (x, t, w), widths = _inputs(net, params, x, t), np.array(net.widths)
-    y = np.empty((len(x), widths[-1]), params.dtype)
-
-    def work(lo, hi):
-        of = x[lo:hi], t[lo:hi], w, y[lo:hi], _layers(widths, params)
-        kernel_net.predict(widths, params, *of)
-
-    with _threads(None):
-        fast._shared(threads, len(x), BLOCK, work)
-    return y
 
 
 def run(
@@ -220,13 +155,12 @@ def run(
     noise.checked_stream(seed, first)
     if net.widths[-1] != net.d:
         raise ValueError(f"net must have out = {net.d}; got {net.widths[-1]}")
-    path, num = np.array([x, x], params.dtype), noise.numbers(params.dtype)
+    path = np.array([x, x], params.dtype)
     rows, none = _table(chain, to_score, params.dtype), np.zeros((1, 1), params.dtype)
-    widths, own, biases = _without_time(net, params, chain)
-    law, stream = (none, none[0]), (np.uint64(seed), np.uint64(first), BLOCK, num)
+    at_time, law = _without_time(net, params, chain), (none, none[0])
+    stream = np.uint64(seed), np.uint64(first), BLOCK
 
     def work(lo, hi):
-        at_time = widths, own, biases, _layers(widths, params)
         kernel.run(path, lo, hi, chain.steps, law, rows, *stream, None, at_time)
 
     with _threads(None):

@@ -12,8 +12,10 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from refdiff.elementary import exp2, ln, numbers
 from refdiff.kernel_net import network
-from refdiff.kernel_noise import FUSED, KEPT, draw, exp2, ln, streams, uniform, wide
+from refdiff.kernel_noise import FUSED, KEPT, draw, streams, wide
+from refdiff.noise import mantissa, xoshiro
 
 STEPS, SAMPLES = np.uint64(0), np.uint64(2)  # streams; `fast.start` has 1
 
@@ -23,18 +25,19 @@ def six(t, k, o):
     return t[k, o], t[k, o + 1], t[k, o + 2], t[k, o + 3], t[k, o + 4], t[k, o + 5]
 
 
-def term(x0, x1, numbers):
+def term(x0, x1, component):
     """Logit of a component, in bits, and its score over -2 log 2: its pull."""
-    top, mean0, mean1, inverse0, inverse1, low = numbers
+    top, mean0, mean1, inverse0, inverse1, low = component
     y0 = x0 - mean0
-    y1 = x1 - mean1 - low * y0
+    y1 = x1 - mean1 + low * y0
     v0, v1 = y0 * inverse0, y1 * inverse1
-    return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
+    return top - y0 * v0 - y1 * v1, v0 + low * v1, v1
 
 
-def eight(X, t, k, o, g, num):
+def eight(X, t, k, o, g):
     """Rows g of the eight components at t[k, o:], written out to stay in registers."""
     wide()
+    num = numbers(g.dtype)
     a, b, c, d = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
     o += 24
     e, f, q, r = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
@@ -55,37 +58,34 @@ def eight(X, t, k, o, g, num):
         g[2, i], g[3, i] = m, p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
 
 
-def less(y, a, x):
-    """Set y = y - a x."""
-    for i in range(len(y)):
-        y[i] -= a * x[i]
-
-
-def one(X, t, k, o, g, num):
-    """Rows g of the component at t[k, o:] in any dimension, an operation at a time."""
+def one(X, t, k, o, g):
+    """Rows g of the component at t[k, o:] in any dimension, as `term` has it in two."""
     wide()
-    d = X.shape[1]
-    mean, inverse, low = t[k, o + 1 :], t[k, o + 1 + d :], t[k, o + 1 + 2 * d :]
-    logit = g[d]
+    num = numbers(g.dtype)
+    (_, d, n), logit, y = X.shape, g[-2], g[-1]
+    low = o + 1 + 2 * d
     logit.fill(t[k, o])
     for j in range(d):
-        g[j] = X[0, j] - mean[j]
-        for i in range(j):
-            less(g[j], low[j * (j - 1) // 2 + i], g[i])
-    for j in range(d):
-        for i in range(len(logit)):
-            logit[i] -= g[j, i] * (g[j, i] * inverse[j])
-            g[j, i] *= inverse[j]
-    for j in range(d - 2, -1, -1):
-        for i in range(j + 1, d):
-            less(g[j], low[i * (i - 1) // 2 + j], g[i])
-    for i in range(len(logit)):
-        g[d, i], g[d + 1, i] = max(logit[i], num.least), num.one
+        for i in range(n):
+            y[i] = X[0, j, i] - t[k, o + 1 + j]
+        for q in range(j):
+            for i in range(n):
+                y[i] += t[k, low + q] * (X[0, q, i] - t[k, o + 1 + q])
+        for i in range(n):
+            g[j, i] = t[k, o + 1 + d + j] * y[i]
+            logit[i] -= g[j, i] * y[i]
+        for q in range(j):
+            for i in range(n):
+                g[q, i] += t[k, low + q] * g[j, i]
+        low += j
+    for i in range(n):
+        logit[i], y[i] = max(logit[i], num.least), num.one
 
 
-def join(g, more, num):
+def join(g, more):
     """Add to rows g those of other components, whose rows are used up."""
     wide()
+    num = numbers(g.dtype)
     for i in range(g.shape[1]):
         m = max(g[-2, i], more[-2, i])
         old, new = exp2(g[-2, i] - m, num), exp2(more[-2, i] - m, num)
@@ -96,7 +96,7 @@ def join(g, more, num):
             g[j, i] = more[-2, i] * g[j, i] + more[-1, i] * more[j, i]
 
 
-def log_sum(X, t, k, g, num):
+def log_sum(X, t, k, g):
     """Rows g: the sum of pulls at X[0] of the mixture t[k], m and s.
 
     The density is s 2^m; logits are in bits. One dimension has a row of zeros beside it.
@@ -105,17 +105,18 @@ def log_sum(X, t, k, g, num):
     for o in range(0, t.shape[1], 48 if d == 2 else 1 + 2 * d + d * (d - 1) // 2):
         rows = np.empty_like(g) if o else g
         if d == 2:
-            eight(X, t, k, o, rows, num)
+            eight(X, t, k, o, rows)
         else:
-            one(X, t, k, o, rows, num)
+            one(X, t, k, o, rows)
         if o:
-            join(g, rows, num)
+            join(g, rows)
 
 
-def gradient(X, t, k, g, num):
+def gradient(X, t, k, g):
     """Rows g as by `log_sum`, with the sum of pulls made the score; s makes way."""
     wide()
-    log_sum(X, t, k, g, num)
+    num = numbers(g.dtype)
+    log_sum(X, t, k, g)
     scale = -num.two * (num.ln2_high + num.ln2_low)
     for i in range(X.shape[2]):
         g[-1, i] = scale / g[-1, i]
@@ -146,12 +147,12 @@ def load(x, registers):
     return X
 
 
-inner = six, term, eight, less, one, join, log_sum, gradient, advance, load
+inner = six, term, eight, one, join, log_sum, gradient, advance, load
 for function in inner:
     register_jitable(**FUSED)(function)
 
 
-def run(path, lo, hi, every, law, chain, seed, first, block, num, score, net):
+def run(path, lo, hi, every, law, chain, seed, first, block, score, net):
     """Run particles lo..hi-1 from path[0], and keep every `every`-th state in path.
 
     law: tables of the mixture, its mean; chain: A, b, c, ends of a `Chain`, whether it
@@ -168,15 +169,14 @@ def run(path, lo, hi, every, law, chain, seed, first, block, num, score, net):
         step, begins = 0, random
         for k in range(len(ends)):
             if begins:
-                draw(S, z, step, num)
+                draw(S, z, step)
             if ask[k] == -2:
-                for j in range(d):
-                    out[j].fill(mean[j])
+                out[:d] = mean.reshape(d, 1)
             elif ask[k] >= 0:
                 if net is not None:  # of these three numba compiles one
                     network(X[0], net, k, out)
                 elif score is None:
-                    gradient(X, tables, ask[k], out, num)
+                    gradient(X, tables, ask[k], out)
                 else:
                     score(X[0, :d], out[:d])
             advance(X, new, A, b, c, out, z, k)
@@ -191,33 +191,34 @@ run = njit(**KEPT)(run)
 
 
 @njit(**KEPT)
-def logpdf(x, lo, hi, result, table, block, num):
+def logpdf(x, lo, hi, result, table, block):
     """Log density at x[lo:hi]; x (n, d)  ->  result (n,)."""
+    num = numbers(x.dtype)
     wide()
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X = load(x[at:end], 1)
         g = np.empty((X.shape[1] + 2, X.shape[2]), X.dtype)
-        log_sum(X, table, 0, g, num)
+        log_sum(X, table, 0, g)
         for i in range(X.shape[2]):
             g[0, i] = g[-2, i] * ln(num.two, num) + ln(g[-1, i], num)
         result[at:end] = g[0, : end - at]
 
 
 @njit(**KEPT)
-def sample(x, lo, hi, edges, means, roots, seed, first, block, num):
+def sample(x, lo, hi, edges, means, roots, seed, first, block):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k].
 
-    roots: lower triangles
+    u: a word of the stream after those of z; roots: lower triangles
     """
     d = x.shape[1]
     for at in range(lo, hi, block):
         y = x[at : min(at + block, hi)]
         S = streams(seed, SAMPLES, first + np.uint64(at), len(y))
         z = np.empty((d + 1, S.shape[1]), x.dtype)
-        draw(S, z, 0, num)
+        draw(S, z, 0)
         for i in range(len(y)):
-            u, k = uniform(S, i), 0
+            u, k = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1, 0
             for e in range(len(edges) - 1):
                 k += u >= edges[e]
             for j in range(d):

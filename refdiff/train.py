@@ -52,11 +52,11 @@ def adam_step(
     Source: Kingma15 Algorithm 1
     Test: test_train.py::test_adam_follows_its_algorithm_by_hand
     """
-    m = b1 * m + (1 - b1) * grad
-    v = b2 * v + (1 - b2) * grad**2
     lr, step = float(lr), int(step)  # NumPy doubles would make float32 double
-    m_hat, v_hat = m / (1 - b1**step), v / (1 - b2**step)
-    return params - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
+    rate, unbias = lr / (1 - b1**step), 1 / (1 - b2**step)
+    m = b1 * m + (1 - b1) * grad
+    v = b2 * v + (1 - b2) * (grad * grad)
+    return params - rate * m / (np.sqrt(unbias * v) + eps), m, v
 
 
 def ema_step(ema: Array, params: Array, step: int, decay: float) -> Array:
@@ -69,6 +69,18 @@ def ema_step(ema: Array, params: Array, step: int, decay: float) -> Array:
     """
     k = float(min(decay, step / (step + 10)))
     return k * ema + (1 - k) * params
+
+
+def update(
+    state: State, grad: Array, step: int, lr: float, ema_decay: float
+) -> tuple[Array, Array, Array, Array]:
+    """Step number `step` of Adam and of the moving average -> params, ema, m, v.
+
+    Source: definition
+    Test: test_train.py::test_ema_is_a_weighted_mean_of_the_parameters
+    """
+    params, m, v = adam_step(state.params, grad, state.m, state.v, step, lr)
+    return params, ema_step(state.ema, params, step, ema_decay), m, v
 
 
 def cosine_decay(lr: float, steps: int) -> Callable[[int], float]:
@@ -99,10 +111,12 @@ def fit(
     *,
     lr: float | Callable[[int], float] = 1e-3,
     ema_decay: float = 0.999,
+    update: Callable = update,
 ) -> Iterator[State]:
     """Train forever, yielding the state after each step; the caller decides when to stop.
 
     loss_grad(params, rng) -> (loss, gradient (size,)); state from `start` or `load`
+    update: what makes a step of it, such as `update` compiled, in `fast_net`
     ValueError at once for a number lr or a decay out of range, at its step for a rate
     or a gradient's shape; FloatingPointError for a loss or gradient not finite.
     Source: Ho20 Algorithm 1
@@ -113,10 +127,10 @@ def fit(
     if not 0 <= ema_decay < 1:
         raise ValueError(f"ema_decay must be in [0, 1); got {ema_decay}")
     rate = lr if callable(lr) else lambda step: lr
-    return _fit(loss_grad, state, rate, ema_decay)
+    return _fit(loss_grad, state, rate, ema_decay, update)
 
 
-def _fit(loss_grad, state, rate, ema_decay):
+def _fit(loss_grad, state, rate, ema_decay, update):
     rng = restore(state.rng)
     while True:
         step = state.step + 1
@@ -134,9 +148,8 @@ def _fit(loss_grad, state, rate, ema_decay):
             raise ValueError(
                 f"lr must be finite and at least 0; got {lr} at step {step}"
             )
-        params, m, v = adam_step(state.params, grad, state.m, state.v, step, lr)
-        ema = ema_step(state.ema, params, step, ema_decay)
-        state = State(step, float(loss), params, ema, m, v, rng.bit_generator.state)
+        arrays = update(state, grad, step, lr, ema_decay)
+        state = State(step, float(loss), *arrays, rng.bit_generator.state)
         yield state
 
 

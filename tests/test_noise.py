@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from support import ALPHA, ks_passes
 
-from refdiff import fast, kernel_noise, noise
+from refdiff import elementary, fast, noise
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
@@ -87,12 +87,12 @@ def correlates(x, y):
 def test_the_generators_give_their_published_outputs():
     state = [np.array([k], np.uint64) for k in (1, 2, 3, 4)]
     for known, other in zip(XOSHIRO_1234, whole_xoshiro((1, 2, 3, 4)), strict=False):
-        out, *state = kernel_noise.xoshiro(*state)
+        out, *state = noise.xoshiro(*state)
         assert int(out[0]) == known == other
     s = np.array([1234567], np.uint64)
     for known, other in zip(SPLITMIX_1234567, whole_splitmix(1234567), strict=False):
-        assert int(kernel_noise.splitmix(s)[0]) == known == other
-        s = s + kernel_noise.GOLDEN
+        assert int(noise.splitmix(s)[0]) == known == other
+        s = s + noise.GOLDEN
 
 
 @pytest.mark.oracle
@@ -200,7 +200,7 @@ def test_float32_has_normals_of_its_own():
     assert (np.abs(z - z32) < 2e-7 * (1 / r + 2 * r)).all()
     assert not (z == z32).all()
     with pytest.raises(TypeError, match="dtype must be float64 or float32; got int"):
-        noise.numbers(int)
+        elementary.numbers(int)
 
 
 def test_bad_arguments_are_named():

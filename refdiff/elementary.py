@@ -1,0 +1,193 @@
+"""Elementary functions of IEEE operations alone: equal bits in NumPy and compiled.
+
+Each is a polynomial, with what brings its argument near 0 and the result back. NumPy
+runs these functions on arrays; `kernel` compiles the same source.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refdiff._check import Array
+
+
+class Numbers(NamedTuple):
+    """A floating-point type F, the integers I of its width, and its constants.
+
+    exp2, log, sin, cos: minimax polynomials, highest power first, of 2^r,
+    (2 atanh(s) / s - 2) / s^2, (sin(pi g) / g - pi) / g^2 and
+    (cos(pi g) / (1 - 4 g^2) - 1) / g^2, all but the first in their argument's square;
+    adding and taking off `magic` rounds to an integer. In units in the last place exp2
+    errs by less than 1.3, log by 1, sin and cos by 1.8 (2.1 in float32), normals by 3
+    (3.2).
+    """
+
+    F: type
+    I: type
+    one: float
+    two: float
+    half: float
+    pi_less_2: float
+    least: float
+    floor: float
+    magic: float
+    log2_e: float
+    ln2_high: float
+    ln2_low: float
+    root_half: float
+    digits: int
+    exp2: tuple
+    log: tuple
+    sin: tuple
+    cos: tuple
+
+
+def _numbers(F, I, least, floor, digits, ln2_high, ln2_low, *polynomials):
+    constants = (1, 2, 0.5, np.pi - 2, least, floor, 1.5 * 2.0**digits, 1 / np.log(2))
+    constants = [F(v) for v in (*constants, ln2_high, ln2_low, np.sqrt(0.5))]
+    tables = (tuple(F(v) for v in table) for table in polynomials)
+    return Numbers(F, I, *constants, digits, *tables)
+
+
+# fmt: off
+DOUBLE = _numbers(
+    np.float64, np.int64, -1e300, -1021, 52, 0.6931471803691238, 1.9082149292705877e-10,
+    (4.078067107545914e-10, 7.072570411128527e-09, 1.0180647695976878e-07,
+     1.3215442675334397e-06, 1.5252727385089766e-05, 0.00015403530441572143,
+     0.0013333558153440098, 0.009618129107607003, 0.05550410866479039,
+     0.24022650695910097, 0.6931471805599457, 1.0),
+    (0.1478811389667575, 0.15314890470635323, 0.18183528710241784, 0.22222199328491068,
+     0.28571428734087023, 0.3999999999945832, 0.6666666666666726),
+    (7.69472732830679e-07, -2.1903185420805378e-05, 0.0004662996887731736,
+     -0.007370430478762461, 0.0821458865698926, -0.5992645293187382, 2.550164039877294,
+     -5.167712780049969),
+    (-1.0329569875106366e-06, 2.5878802288172897e-05, -0.00047591742275056835,
+     0.006332742397759533, -0.057249471879718065, 0.31950332423733085,
+     -0.9348022005446706),
+)
+SINGLE = _numbers(
+    np.float32, np.int32, -1e37, -125, 23, 0.693359375, -0.00021219444005469057,
+    (1.52019165e-05, 0.00015469291, 0.0013333922, 0.009618027, 0.055504102, 0.2402265,
+     0.6931472, 1),
+    (0.29866808623581387, 0.3997775959224229, 0.6666677413054443),
+    (0.07756038790622123, -0.598242127852954, 2.5500697267754604, -5.167709684836388),
+    (0.006038524195618667, -0.05718463577059123, 0.31949744139436287,
+     -0.9348020119520832),
+)
+# fmt: on
+
+
+def numbers(dtype: object) -> Numbers:
+    """Return the constants of float64 or float32, or raise TypeError.
+
+    Source: definition
+    Test: test_noise.py::test_float32_has_normals_of_its_own
+    """
+    for num in (DOUBLE, SINGLE):
+        if np.dtype(dtype) == num.F:
+            return num
+    raise TypeError(f"dtype must be float64 or float32; got {np.dtype(dtype)}")
+
+
+def view(x: Array, T: type) -> Array:
+    """Read the bits of x as type T.
+
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    return x.view(T)
+
+
+def polynomial(coefficients: tuple, x: Array) -> Array:
+    """Sum of coefficients[-1-k] x^k, by Horner's rule.
+
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    p = coefficients[0]
+    for k in range(1, len(coefficients)):
+        p = p * x + coefficients[k]
+    return p
+
+
+def ln(u: Array, num: Numbers) -> Array:
+    """Natural logarithm of a normal number u = 2^n (1 + f), sqrt(1/2) <= 1 + f < sqrt(2).
+
+    log u = n log 2 + 2 atanh(f / (2 + f)), and log 2 = ln2_high + ln2_low
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    n = (view(u, num.I) - view(num.root_half, num.I)) >> num.digits
+    f = view(num.I(view(u, num.I) - num.I(n << num.digits)), num.F) - num.one
+    n = view(num.I(n + view(num.magic, num.I)), num.F) - num.magic
+    s = f / (num.two + f)
+    h = num.half * f * f
+    tail = s * (h + s * s * polynomial(num.log, s * s)) + n * num.ln2_low
+    return n * num.ln2_high + (f - (h - tail))
+
+
+def turn(g: Array, num: Numbers) -> tuple[Array, Array]:
+    """Cosine and sine of pi g, |g| <= 1/2.
+
+    cos(pi g) = (1 - 4 g^2) (1 + g^2 P),  sin(pi g) = 2 g + g (pi - 2 + g^2 Q)
+    Source: definition
+    Test: test_elementary.py::test_a_pair_is_box_and_mullers_for_any_two_words
+    """
+    q, h = g * g, (num.one - (g + g)) * (num.one + (g + g))
+    c = h + h * (q * polynomial(num.cos, q))
+    return c, (g + g) + g * (num.pi_less_2 + q * polynomial(num.sin, q))
+
+
+def turns(x: Array, num: Numbers) -> tuple[Array, Array]:
+    """Sine and cosine of pi x = pi (n + g), |x| < 2^50 (2^21 in float32).
+
+    (-1)^n sin(pi g), (-1)^n cos(pi g)
+    Source: definition
+    Test: test_elementary.py::test_sines_and_cosines_of_whole_turns_are_exact
+    """
+    n = (x + num.magic) - num.magic
+    odd = num.half * n - ((num.half * n + num.magic) - num.magic)  # 0 or +-1/2
+    side = num.one - num.two * num.two * num.two * odd * odd
+    c, s = turn(x - n, num)
+    return side * s, side * c
+
+
+def power(t: Array, r: Array, num: Numbers) -> Array:
+    """2^(n + r), |r| <= 1/2, of t = n + magic, whose last bits are those of n.
+
+    Odd and even powers apart are two short chains where Horner's rule has a long one.
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    c = num.exp2
+    odd, even = c[0], c[1]
+    for k in range(2, len(c) - 2, 2):
+        odd, even = odd * (r * r) + c[k], even * (r * r) + c[k + 1]
+    p = ((odd * r + even) * r + c[-2]) * r + c[-1]
+    return view(num.I(view(p, num.I) + num.I(view(t, num.I) << num.digits)), num.F)
+
+
+def exp2(v: Array, num: Numbers) -> Array:
+    """2^v for v <= 0, and 2^floor below the floor.
+
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    v = max(v, num.floor)
+    t = v + num.magic
+    return power(t, v - (t - num.magic), num)
+
+
+def exp(y: Array, num: Numbers) -> Array:
+    """e^y, with y cut off at +-floor log 2.
+
+    e^y = 2^n e^r,  |r| <= log(2) / 2, with log 2 = ln2_high + ln2_low
+    Source: definition
+    Test: test_elementary.py::test_exp_is_within_two_units_in_the_last_place
+    """
+    most = -num.floor * num.ln2_high
+    y = min(max(y, -most), most)
+    t = y * num.log2_e + num.magic
+    n = t - num.magic
+    r = ((y - n * num.ln2_high) - n * num.ln2_low) * num.log2_e
+    return power(num.F(t), num.F(r), num)
