@@ -3,8 +3,7 @@
 A shard is a matrix with a column a particle, so small that it stays in the cache and
 that BLAS (SciPy's, on one thread) need not pack it; what is not a product is loops that
 LLVM vectorises. Cuts and the order of sums depend on the number of particles alone, so
-that the bits do not depend on the number of threads. numba's cache does not see changes
-in other files, nor in `parallel`: this one takes from others what hardly ever changes.
+that the bits do not depend on the number of threads.
 """
 
 import numpy as np

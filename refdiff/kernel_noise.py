@@ -2,14 +2,14 @@
 
 Whoever reads the mathematics never has to open this file: `noise` and `elementary` have
 it, and run as NumPy the source that is compiled here: normals are made by IEEE
-operations one by one, and so have the same bits. numba's cache of a function does not
-see changes in another file: after one, remove `__pycache__`.
+operations one by one, and so have the same bits.
 """
 
 import warnings
+from pathlib import Path
 
 import numpy as np
-from numba import njit, types
+from numba import config, njit, types
 from numba.cpython.unsafe.numbers import viewer
 from numba.extending import intrinsic, overload, register_jitable
 
@@ -20,9 +20,26 @@ from refdiff.noise import mantissa, pair, seeded, xoshiro
 # FUSED, a b + c may be rounded once.
 EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False}
 FUSED = {**EXACT, "fastmath": {"contract"}}
+KEPT = {**FUSED, "cache": True}
+SOURCES = "elementary", "noise", "train", "kernel_noise", "kernel_net", "kernel"
+
+
+def forget():
+    """Remove what numba keeps of kernels, where it is older than one of their sources.
+
+    numba itself looks at the file of the function alone, not at those it calls.
+    """
+    kept = Path(njit(cache=True)(lambda: None).stats.cache_path)
+    files = (Path(__file__).with_name(f"{source}.py") for source in SOURCES)
+    newest = max(file.stat().st_mtime for file in files)
+    for index in kept.glob("kernel*.nbi"):
+        if index.stat().st_mtime < newest:
+            index.unlink(missing_ok=True)
+
+
 try:
-    KEPT = {**FUSED, "cache": bool(njit(cache=True)(lambda: None))}
-except RuntimeError as reason:  # there is no folder that numba may write to
+    config.DISABLE_JIT or forget()
+except (RuntimeError, OSError) as reason:  # there is no folder that numba may write to
     warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, stacklevel=2)
     KEPT = FUSED
 

@@ -24,23 +24,49 @@ print(fast.sample(law, 3, 1).tobytes().hex())
 """
 
 
-def test_where_numba_may_not_write_it_says_so_once_and_works(tmp_path):
-    """Folders in place of which a file lies cannot be written to by anybody."""
+def copied(folder):
+    """Copy the package without what is compiled."""
     ignored = shutil.ignore_patterns("__pycache__", "oracle", "errata")
-    shutil.copytree(PACKAGE, tmp_path / "refdiff", ignore=ignored)
-    (tmp_path / "refdiff" / "__pycache__").touch()
-    nowhere = str(tmp_path / "refdiff" / "__pycache__" / "x")
-    places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), nowhere)
-    env = {**os.environ, **places, "PYTHONPATH": str(tmp_path)}
+    return Path(shutil.copytree(PACKAGE, folder / "refdiff", ignore=ignored))
+
+
+def samples(folder, **places):
+    """Run CODE in a process of its own on the package in a folder."""
+    env = {**os.environ, **places, "PYTHONPATH": str(folder)}
     env.pop("NUMBA_DISABLE_JIT", None)
     command = [sys.executable, "-W", "always", "-c", CODE]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, check=True
     )
+
+
+def test_where_numba_may_not_write_it_says_so_once_and_works(tmp_path):
+    """Folders in place of which a file lies cannot be written to by anybody."""
+    nowhere = copied(tmp_path) / "__pycache__"
+    nowhere.touch()
+    names = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    done = samples(tmp_path, **dict.fromkeys(names, str(nowhere / "x")))
     assert done.stderr.count("Warning") == 1
     assert "RuntimeWarning: kernels are compiled anew" in done.stderr
     here = fast.sample(Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), 3, 1)
     assert done.stdout.strip() == here.tobytes().hex()
+
+
+@pytest.mark.control
+def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
+    """numba itself sees no change in a file that the function calls into."""
+    source, cache = copied(tmp_path) / "noise.py", str(tmp_path / "cache")
+
+    def run():
+        done = samples(tmp_path, NUMBA_CACHE_DIR=cache)
+        return done.stdout, [file.stat().st_mtime_ns for file in Path(cache).rglob("*.nbi")]
+
+    first, again = run(), run()
+    assert first == again
+    text = source.read_text()
+    assert text.count("np.sqrt(-num.two * ln(u, num))") == 1
+    source.write_text(text.replace("np.sqrt(-num.two *", "np.sqrt(-num.one *"))
+    assert run()[0] != first[0]
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
