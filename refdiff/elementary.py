@@ -139,17 +139,17 @@ def turn(g: Array, num: Numbers) -> tuple[Array, Array]:
 
 
 def turns(x: Array, num: Numbers) -> tuple[Array, Array]:
-    """Sine and cosine of pi x = pi (n + g), |x| < 2^50 (2^21 in float32).
+    """Cosine and sine of pi x = pi (n + g), |x| < 2^50 (2^21 in float32).
 
-    (-1)^n sin(pi g), (-1)^n cos(pi g)
+    (-1)^n cos(pi g), (-1)^n sin(pi g)
     Source: definition
     Test: test_elementary.py::test_sines_and_cosines_of_whole_turns_are_exact
     """
     n = (x + num.magic) - num.magic
-    odd = num.half * n - ((num.half * n + num.magic) - num.magic)  # 0 or +-1/2
-    side = num.one - num.two * num.two * num.two * odd * odd
+    odd = n - num.two * ((num.half * n + num.magic) - num.magic)  # 0 or +-1
+    side = num.one - num.two * odd * odd
     c, s = turn(x - n, num)
-    return side * s, side * c
+    return side * c, side * s
 
 
 def power(t: Array, r: Array, num: Numbers) -> Array:

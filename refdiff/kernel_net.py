@@ -39,7 +39,7 @@ def embedding(x, t, w):
     h[:d] = x.T
     for k in range(f):
         for i in range(n):
-            h[d + k, i], h[d + f + k, i] = turns(w[k] * t[i], DOUBLE)
+            h[d + f + k, i], h[d + k, i] = turns(w[k] * t[i], DOUBLE)
     return h
 
 

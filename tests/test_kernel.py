@@ -59,7 +59,9 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
 
     def run():
         done = samples(tmp_path, NUMBA_CACHE_DIR=cache)
-        return done.stdout, [file.stat().st_mtime_ns for file in Path(cache).rglob("*.nbi")]
+        return done.stdout, [
+            file.stat().st_mtime_ns for file in Path(cache).rglob("*.nbi")
+        ]
 
     first, again = run(), run()
     assert first == again
