@@ -6,7 +6,8 @@ has the same bits for any number of threads, any block size, and for one process
 that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
 of numba). The first call in a process compiles for a few seconds; numba keeps the
 result on disk for the processes after it. Threads are the standard library's, so a
-process that has used them may be forked.
+process that has used them may be forked; there are `threads` of them, or as many as
+NUMBA_NUM_THREADS in the environment says, or one a processor.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def start(seed: int, n: int, d: int, first: int = 0, dtype: object = float) -> A
     Source: definition
     Test: test_fast.py::test_a_start_is_independent_of_its_run
     """
-    return noise.normals(seed, n, d, first, stream=1, dtype=dtype)[0]
+    return noise.normals(seed, n, d, first, stream=noise.STARTS, dtype=dtype)[0]
 
 
 def run(
@@ -63,25 +64,25 @@ def run(
     levels, ask = _levels(chain)
     if isinstance(law, Mixture):
         _fits(law, x)
-        tables, mean, score = _tables(law, *levels), law.mean, None
+        numbers, score = (_tables(law, *levels), law.mean), None
     else:
-        tables, mean, score = np.zeros((1, 1)), np.zeros(1), _own(law, levels, ask)
-    step = chain.steps if every is None else every
+        numbers, score = (np.zeros((1, 1)), np.zeros(1)), _own(law, levels, ask)
+    step = max(chain.steps, 1) if every is None else every
     path = np.empty((1 + chain.steps // step, *x.shape), x.dtype)
     path[0] = x
-    rows = *(part.astype(x.dtype) for part in (chain.A, chain.b, chain.c)), chain.ends
-    rows, numbers = (*rows, bool(chain.c.any()), ask), (tables, mean)
     numbers = tuple(part.astype(x.dtype) for part in numbers)
+    rows = _rows(chain, chain.A, chain.b, ask, x.dtype)
     data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
     compiled = kernel.run if score is None else kernel.own
     _shared(threads, len(x), block, lambda lo, hi: compiled(path, lo, hi, step, *data))
-    return path[-1] if every is None else path
+    return path[-1].copy() if every is None else path
 
 
 def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
 
-    Beyond about 1e150 standard deviations (4e18 in float32) it is cut off, as is `score`.
+    Beyond about 1e150 standard deviations (4e18 in float32) it is cut off, and `score`
+    wrong; so is that of float32 where standard deviations differ by more than 1e16.
     ValueError or TypeError that names the bad argument, as for a singular covariance.
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
@@ -129,9 +130,12 @@ def sample(
 
     whole(n=n)
     noise.checked_stream(seed, first)
+    _mixture(law)
     x = np.empty((n, law.d), elementary.numbers(dtype).F)
-    turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r")  # R R' = T' T
-    parts = law.means.astype(x.dtype), turned.swapaxes(1, 2).astype(x.dtype, order="C")
+    right = np.linalg.qr(
+        law._root.swapaxes(1, 2), mode="r"
+    )  # root root' = right' right
+    parts = law.means.astype(x.dtype), right.swapaxes(1, 2).astype(x.dtype, order="C")
     data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK
     _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
@@ -141,16 +145,32 @@ def _points(x):
     """Check x (n, d), of one of the two dtypes."""
     (x,) = finite(x=x)
     if x.ndim != 2 or not x.size:
-        raise ValueError(f"x must be (n, d); got shape {x.shape}")
-    elementary.numbers(x.dtype)
-    return np.ascontiguousarray(x)
+        raise ValueError(f"x must be (n, d), n and d >= 1; got shape {x.shape}")
+    return _precise("x", x)
+
+
+def _precise(name, a):
+    """The array in one piece; TypeError unless it has one of the two dtypes."""
+    if a.dtype not in (np.float64, np.float32):
+        raise TypeError(f"{name} must be float64 or float32; got {a.dtype}")
+    return np.ascontiguousarray(a)
+
+
+def _mixture(law):
+    if not isinstance(law, Mixture):
+        raise TypeError(f"law must be a Mixture; got {type(law).__name__}")
 
 
 def _fits(law, x):
-    if not isinstance(law, Mixture):
-        raise TypeError(f"law must be a Mixture; got {type(law).__name__}")
+    _mixture(law)
     if x.shape[1] != law.d:
         raise ValueError(f"x must be (n, {law.d}), as law is; got shape {x.shape}")
+
+
+def _rows(chain, A, b, ask, dtype):
+    """What the kernel takes of a chain, with A and b in place of its own."""
+    parts = (part.astype(dtype) for part in (A, b, chain.c))
+    return *parts, chain.ends, bool(chain.c.any()), ask
 
 
 def _levels(chain):
@@ -171,7 +191,7 @@ def _tables(law, signal, noise):
     """A mixture's numbers at each level, a row of the kernel's table each.
 
     A component, of covariance L D L' with a unit L, has the log of its weight over its
-    normaliser, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of 1 / L.
+    normaliser, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing.
     """
@@ -194,12 +214,8 @@ def _tables(law, signal, noise):
     root = np.diagonal(L, axis1=2, axis2=3)
     table[:, :K, 1 + wide : 1 + wide + d] = root**-2.0 / np.log(4)
     if d > 1:
-        unit, inverse = L / root[..., None, :], np.zeros_like(L) + np.eye(d)
-        for j in range(1, d):
-            inverse[..., j, :] -= (unit[..., j, None, :j] @ inverse[..., :j, :])[
-                ..., 0, :
-            ]
-        table[:, :K, 1 + 2 * wide :] = inverse[(..., *np.tril_indices(d, -1))]
+        i, j = np.tril_indices(d, -1)
+        table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
     return table.reshape(len(signal), full * size)
 
 

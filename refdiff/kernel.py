@@ -5,19 +5,22 @@ are worked on in blocks that stay in the cache while all steps pass over them; a
 rows of one number each, so that the compiler works on many particles at once. Blocks are
 padded to whole multiples of 64: no particle ever falls into the remainder of a loop,
 where sums could be fused otherwise, and so its bits depend on its own stream alone.
-Inner loops take whole arrays and indices: a slice costs more than some loops.
+Inner loops take whole arrays and indices: a slice costs more than some loops. Shapes:
+X, new (registers, d, n), where d is at least 2; g, out (d + 2, n): a row of pulls or
+score each dimension, m, s; z (d + 1, n); t (levels, numbers of all components).
 """
 
 import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from refdiff import noise
 from refdiff.elementary import exp2, ln, numbers
 from refdiff.kernel_net import network
 from refdiff.kernel_noise import FUSED, KEPT, draw, streams, wide
 from refdiff.noise import mantissa, xoshiro
 
-STEPS, SAMPLES = np.uint64(0), np.uint64(2)  # streams; `fast.start` has 1
+STEPS, SAMPLES = np.uint64(noise.STEPS), np.uint64(noise.SAMPLES)
 
 
 def six(t, k, o):
@@ -29,9 +32,9 @@ def term(x0, x1, component):
     """Logit of a component, in bits, and its score over -2 log 2: its pull."""
     top, mean0, mean1, inverse0, inverse1, low = component
     y0 = x0 - mean0
-    y1 = x1 - mean1 + low * y0
+    y1 = x1 - mean1 - low * y0
     v0, v1 = y0 * inverse0, y1 * inverse1
-    return top - y0 * v0 - y1 * v1, v0 + low * v1, v1
+    return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
 
 
 def eight(X, t, k, o, g):
@@ -62,24 +65,25 @@ def one(X, t, k, o, g):
     """Rows g of the component at t[k, o:] in any dimension, as `term` has it in two."""
     wide()
     num = numbers(g.dtype)
-    (_, d, n), logit, y = X.shape, g[-2], g[-1]
+    (_, d, n), logit = X.shape, g[-2]
     low = o + 1 + 2 * d
     logit.fill(t[k, o])
     for j in range(d):
         for i in range(n):
-            y[i] = X[0, j, i] - t[k, o + 1 + j]
+            g[j, i] = X[0, j, i] - t[k, o + 1 + j]
         for q in range(j):
             for i in range(n):
-                y[i] += t[k, low + q] * (X[0, q, i] - t[k, o + 1 + q])
+                g[j, i] -= t[k, low + j * (j - 1) // 2 + q] * g[q, i]
+    for j in range(d - 1, -1, -1):
         for i in range(n):
-            g[j, i] = t[k, o + 1 + d + j] * y[i]
-            logit[i] -= g[j, i] * y[i]
-        for q in range(j):
+            v = t[k, o + 1 + d + j] * g[j, i]
+            logit[i] -= g[j, i] * v
+            g[j, i] = v
+        for q in range(j + 1, d):
             for i in range(n):
-                g[q, i] += t[k, low + q] * g[j, i]
-        low += j
+                g[j, i] -= t[k, low + q * (q - 1) // 2 + j] * g[q, i]
     for i in range(n):
-        logit[i], y[i] = max(logit[i], num.least), num.one
+        logit[i], g[-1, i] = max(logit[i], num.least), num.one
 
 
 def join(g, more):

@@ -85,12 +85,13 @@ def backward(widths, params, inputs, slopes, da, grad):
 def network(x, net, k, out):
     """Fill out with the network's output at x (d, n) in row k of a chain.
 
-    net: widths and parameters without an embedding, the first biases of each row
+    net: widths and parameters without an embedding; the first biases and the scale of
+    the input in each row
     """
-    widths, params, biases = net
+    widths, params, biases, scales = net
     for lo in range(0, x.shape[1], SHARD):
         at = slice(lo, lo + SHARD)
-        y, _, _ = forward(widths, params, x[: widths[0], at].copy(), biases[k])
+        y, _, _ = forward(widths, params, x[: widths[0], at] * scales[k], biases[k])
         out[: len(y), at] = y
 
 
@@ -123,7 +124,7 @@ def loss_grad(widths, params, x, t, w, y, weight, grads):
 
 @njit(parallel=True, **{**KEPT, "fastmath": False})
 def update(new, params, ema, m, v, grad, step, lr, decay):
-    """Fill new (4, size) by `train.update`, to the last bit."""
+    """Fill new (4, size) by `train.update`: of double precision, to the last bit."""
     for part in prange(-(-len(params) // CHUNK)):
         at = slice(part * CHUNK, min((part + 1) * CHUNK, len(params)))
         p, new[2, at], new[3, at] = adam_step(

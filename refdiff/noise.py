@@ -13,6 +13,9 @@ from refdiff._check import Array, whole
 from refdiff.elementary import Numbers, ln, numbers, turn, view
 
 GOLDEN, EXPONENT = np.uint64(0x9E3779B97F4A7C15), np.uint64(1023 << 52)
+STEPS, STARTS, SAMPLES = range(
+    3
+)  # streams of one seed: runs, `fast.start` and `sample`
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
@@ -81,19 +84,20 @@ def normals(
     first: int = 0,
     steps: int = 1,
     *,
-    stream: int = 0,
+    stream: int = STEPS,
     dtype: object = float,
 ) -> Array:
-    """Normals that particles first..first+n-1 of `fast.run` meet, step by step.
+    """Normals that particles first..first+n-1 of a compiled run meet, step by step.
 
-    The same bits as the compiled ones. seed, first >= 0 below 2^63; stream 0 is for
-    steps, 1 for starts; float32 has normals of its own  ->  (steps, n, d)
-    `chain.run(x, model, z=normals(seed, *x.shape, steps=chain.steps))` replays a run.
+    The same bits as the compiled ones. seed, first, stream >= 0 below 2^63; float32 has
+    normals of its own  ->  (steps, n, d)
+    `z=normals(seed, *x.shape, steps=chain.steps, dtype=x.dtype)` in `chain.run(x, model,
+    z=z)` replays a run.
     ValueError or TypeError that names the bad argument.
     Source: definition
     Test: test_noise.py::test_normals_are_those_of_the_kernel_to_the_last_bit
     """
-    checked_stream(seed, first)
+    checked_stream(seed, first, stream)
     whole(n=n, d=d, steps=steps)
     num = numbers(dtype)
     keys = (np.array([k], np.uint64) for k in (seed, stream))
@@ -107,13 +111,13 @@ def normals(
     return z.reshape(-1, n)[: steps * d].reshape(steps, d, n).transpose(0, 2, 1).copy()
 
 
-def checked_stream(seed: int, first: int) -> None:
-    """Raise TypeError or ValueError unless (seed, first) names a stream.
+def checked_stream(seed: int, first: int, stream: int = STEPS) -> None:
+    """Raise TypeError or ValueError unless (seed, first, stream) names a stream.
 
     Source: definition
     Test: test_noise.py::test_bad_arguments_are_named
     """
-    whole(0, seed=seed, first=first)
-    for name, value in (("seed", seed), ("first", first)):
+    whole(0, seed=seed, first=first, stream=stream)
+    for name, value in (("seed", seed), ("first", first), ("stream", stream)):
         if value >= 2**63:
             raise ValueError(f"{name} must be below 2^63; got {value}")

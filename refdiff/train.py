@@ -52,7 +52,7 @@ def adam_step(
     Source: Kingma15 Algorithm 1
     Test: test_train.py::test_adam_follows_its_algorithm_by_hand
     """
-    lr, step = float(lr), int(step)  # NumPy doubles would make float32 double
+    lr, step = float(lr), float(step)  # NumPy doubles would make float32 double
     rate, unbias = lr / (1 - b1**step), 1 / (1 - b2**step)
     m = b1 * m + (1 - b1) * grad
     v = b2 * v + (1 - b2) * (grad * grad)
@@ -72,13 +72,14 @@ def ema_step(ema: Array, params: Array, step: int, decay: float) -> Array:
 
 
 def update(
-    state: State, grad: Array, step: int, lr: float, ema_decay: float
+    state: State, grad: Array, lr: float, ema_decay: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Step number `step` of Adam and of the moving average -> params, ema, m, v.
+    """The step after a state, of Adam and of the moving average -> params, ema, m, v.
 
     Source: definition
     Test: test_train.py::test_ema_is_a_weighted_mean_of_the_parameters
     """
+    step = state.step + 1
     params, m, v = adam_step(state.params, grad, state.m, state.v, step, lr)
     return params, ema_step(state.ema, params, step, ema_decay), m, v
 
@@ -116,7 +117,7 @@ def fit(
     """Train forever, yielding the state after each step; the caller decides when to stop.
 
     loss_grad(params, rng) -> (loss, gradient (size,)); state from `start` or `load`
-    update: what makes a step of it, such as `update` compiled, in `fast_net`
+    update(state, grad, lr, ema_decay) -> params, ema, m, v; `fast_net.fit` compiles it
     ValueError at once for a number lr or a decay out of range, at its step for a rate
     or a gradient's shape; FloatingPointError for a loss or gradient not finite.
     Source: Ho20 Algorithm 1
@@ -148,7 +149,7 @@ def _fit(loss_grad, state, rate, ema_decay, update):
             raise ValueError(
                 f"lr must be finite and at least 0; got {lr} at step {step}"
             )
-        arrays = update(state, grad, step, lr, ema_decay)
+        arrays = update(state, grad, lr, ema_decay)
         state = State(step, float(loss), *arrays, rng.bit_generator.state)
         yield state
 

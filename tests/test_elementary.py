@@ -1,4 +1,4 @@
-"""Elementary functions against 50 digits, as scalars and as arrays."""
+"""Elementary functions against 50 digits."""
 
 import mpmath
 import numpy as np
@@ -52,6 +52,25 @@ def test_a_pair_is_box_and_mullers_for_any_two_words(num):
             for got, want in zip(made, (r * c, r * mpmath.sinpi(g)), strict=True):
                 unit = float(np.spacing(abs(got[i])))
                 assert abs(mpmath.mpf(float(got[i])) - want) < 4 * unit
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("num", "w", "v"),
+    [
+        (DOUBLE, 7618005171600687104, 88855308255260672),
+        (SINGLE, 7770579277377363968, 43343256443457536),
+    ],
+    ids=["double", "single"],
+)
+def test_the_worst_pairs_that_were_found_err_by_less_than_five_units(num, w, v):
+    """By a search over radii and angles; the docstring of `Numbers` names the sizes."""
+    got, _ = noise.pair(np.array([w], np.uint64), np.array([v], np.uint64), num)
+    u = mpmath.mpf(float(num.F(1 - (w >> 12) / 2**52)))
+    g = mpmath.mpf(float(num.F((v >> 12) / 2**52 - 0.5)))
+    want = (-1) ** (v & 1) * mpmath.sqrt(-2 * mpmath.log(u)) * mpmath.cospi(g)
+    units = abs(mpmath.mpf(float(got[0])) - want) / float(np.spacing(abs(got[0])))
+    assert 4 < units < 4.5
 
 
 @pytest.mark.control

@@ -244,7 +244,7 @@ def test_bad_arguments_are_named():
         (ValueError, "x must be \\(n, d\\)", (chain, LAW, x[0]), {}),
         (ValueError, "x must be \\(n, 2\\), as law", (chain, LAW, x[:, :1]), {}),
         (ValueError, "x must be finite", (chain, LAW, x + np.nan), {}),
-        (TypeError, "dtype must be float64 or", (chain, LAW, x.astype("f2")), {}),
+        (TypeError, "x must be float64 or", (chain, LAW, x.astype("f2")), {}),
         (ValueError, "law must have a density", (chain, points, x), {}),
         (TypeError, "law must be a Mixture or a", (chain, "ring", x), {}),
         (

@@ -1,5 +1,6 @@
 """Compiled runs at edges: many components, many blocks, odd widths, far-out points."""
 
+import mpmath
 import numba
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from refdiff.mixture import Mixture
 from refdiff.net import MLP
 from refdiff.samplers import SAMPLERS
 
+mpmath.mp.dps = 50
+
 
 def near(got, want, digits):
     np.testing.assert_allclose(got, want, rtol=0, atol=digits * np.abs(want).max())
@@ -33,6 +36,23 @@ def near(got, want, digits):
 def test_components_in_one_group_of_eight_or_more(K):
     law, x = a_mixture(K, 2), fast.start(4, 65, 2)
     near(fast.score(law, x), law.score(x), 1e-13)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("power", [10, 20, 30, 40])
+def test_nearly_flat_covariances_cost_no_digits_that_their_root_has(power):
+    """U D U' of whole powers of two: the root is exact, the inverse of U is large."""
+    U, D = np.array([[1, 0, 0], [1, 1, 0], [0, 2.0 ** (power // 2), 1]]), np.ones(3)
+    D[1] = 2.0**-power
+    law = Mixture(np.ones(1), np.zeros((1, 3)), (U @ np.diag(D) @ U.T)[None])
+    x = np.random.default_rng(power).standard_normal((50, 3)) * np.sqrt(D) @ U.T
+    inverse = mpmath.inverse(mpmath.matrix(U.tolist()))
+    for row, got in zip(x, fast.score(law, x), strict=True):
+        white = inverse * mpmath.matrix(row.tolist())
+        want = -inverse.T * mpmath.matrix(
+            [w / d for w, d in zip(white, D, strict=True)]
+        )
+        near(got, np.array([float(w) for w in want]), 2e-14)
 
 
 @pytest.mark.oracle

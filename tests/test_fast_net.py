@@ -1,5 +1,6 @@
 """The compiled network against the NumPy one: the same numbers, and the same bits."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
@@ -111,12 +112,12 @@ def test_training_is_that_of_train_fit():
 def test_a_compiled_step_is_that_of_train_to_the_last_bit(size):
     rng = np.random.default_rng(size)
     params, ema, m, grad = rng.standard_normal((4, size))
-    start = train.State(6, 0.0, params, ema, m, rng.random(size), {})
-    new = np.empty((4, size))
-    old = start.params, start.ema, start.m, start.v
-    kernel_net.update(new, *old, grad, 7, 1e-3, 0.99)
-    for one, two in zip(new, train.update(start, grad, 7, 1e-3, 0.99), strict=True):
-        assert (one == two).all()
+    v, new = rng.random(size), np.empty((4, size))
+    for step in (1, 2, 8, 50, 999, 19_993, 10**6):
+        kernel_net.update(new, params, ema, m, v, grad, step, 1e-3, 0.99)
+        start = train.State(step - 1, 0.0, params, ema, m, v, {})
+        for one, two in zip(new, train.update(start, grad, 1e-3, 0.99), strict=True):
+            assert (one == two).all()
 
 
 @pytest.mark.control
@@ -271,7 +272,8 @@ def test_a_run_that_diverges_is_stopped():
         ({"t": np.ones(3)}, "t must be a number or"),
         ({"y": np.ones((130, 1))}, r"y must be \(130, 2\)"),
         ({"weight": np.ones((130, 1))}, r"weight \(130,\)"),
-        ({"params": np.ones(3)}, "params must be"),
+        ({"params": np.ones(3)}, r"params must be \(634,\)"),
+        ({"params": np.full(NET.size, np.nan)}, "params must be finite"),
         ({"threads": 10**6}, "threads must be at most"),
     ],
 )
@@ -290,10 +292,18 @@ def test_bad_settings_are_named():
         fast_net.fit(NET, draw, start, ema_decay=1.0)
     with pytest.raises(ValueError, match="at step 1"):
         next(fast_net.fit(NET, draw, start, lr=lambda step: np.nan))
-    with pytest.raises(TypeError, match="float64 or float32"):
-        fast_net.fit(
-            NET, draw, train.start(weights().astype(int), np.random.default_rng(0))
-        )
+    with pytest.raises(TypeError, match="params must be float64 or float32"):
+        fast_net.fit(NET, draw, replace(start, params=weights().astype(int)))
+    with pytest.raises(ValueError, match=r"ema must be \(634,\); got shape \(3,\)"):
+        fast_net.fit(NET, draw, replace(start, ema=np.ones(3)))
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        fast_net.fit(NET, draw, start, threads=0)
+    with pytest.raises(ValueError, match="draw must give x, t, y, weight; got 3"):
+        next(fast_net.fit(NET, lambda rng: draw(rng)[:3], start))
+    with pytest.raises(TypeError, match="net must be an MLP; got NoneType"):
+        fast_net.fit(None, draw, start)
+    with pytest.raises(TypeError, match="chain must be a Chain; got Schedule"):
+        sampled(weights(), points(3), SCHED)
     with pytest.raises(ValueError, match="out = 2"):
         wide = replace(NET, out=3)
         fast_net.run(
@@ -306,10 +316,72 @@ def test_bad_settings_are_named():
         )
 
 
+def of_its_own(scale, stretch):
+    """A map to the score of a network that is asked at scale x and stretch t."""
+
+    def to_score(y_hat):
+        return targets.x0_model(lambda x, t: 0.3 * x - y_hat(scale * x, stretch * t))
+
+    return to_score
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("scale", "stretch"), [(1, 0.5), (0.3, 1), (-2, 3)])
+def test_a_network_may_be_asked_at_scaled_points_and_other_times(scale, stretch):
+    """As EDM's preconditioning asks its own, and a process in [0, 1] one of T steps."""
+    x, to_score = points(70), of_its_own(scale, stretch)
+    want = replayed(weights(), x, CHAIN, to_score)
+    near = 1e-12 * np.abs(want).max()
+    np.testing.assert_allclose(
+        sampled(weights(), x, to_score=to_score), want, rtol=0, atol=near
+    )
+    other = sampled(weights(), x, to_score=of_its_own(1, 1))
+    assert np.abs(other - want).max() > 1e-2 * np.abs(want).max()
+
+
 @pytest.mark.control
-def test_a_map_to_the_score_that_bends_is_refused():
+@pytest.mark.parametrize("most", [0.05, 1, 3, 100, 1e4])
+def test_a_map_to_the_score_that_bends_is_refused(most):
     def clipped(y_hat):
-        return lambda x, level: np.clip(x + y_hat(x, level.t), -0.05, 1)
+        return targets.x0_model(lambda x, t: np.clip(y_hat(x, t), -most, most))
 
     with pytest.raises(ValueError, match="to_score must be linear"):
         sampled(weights(), points(3), to_score=clipped)
+
+
+@pytest.mark.control
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (lambda f: lambda x, t: f(x[:, ::-1], t), "one finite time; row 0"),
+        (lambda f: lambda x, t: f(x + 1, t), "one finite time; row 0"),
+        (lambda f: lambda x, t: f(x, t) - f(x, t + 1), "one finite time; row 0"),
+        (lambda f: lambda x, t: f(x, np.nan), "one finite time; row 0"),
+        (lambda f: lambda x, t: f(x, t)[:, ::-1], "linear in x"),
+        (lambda f: lambda x, t: f(x, t)[:, :1], "linear in x"),
+    ],
+)
+def test_a_network_that_is_asked_elsewhere_is_refused(asked, message):
+    with pytest.raises(ValueError, match=message):
+        sampled(weights(), points(3), to_score=lambda f: targets.eps_model(asked(f)))
+
+
+def test_a_chain_without_steps_changes_nothing():
+    parts = (getattr(CHAIN, name)[:0] for name in type(CHAIN).__dataclass_fields__)
+    x = points(3)
+    assert (sampled(weights(), x, type(CHAIN)(*parts)) == x).all()
+
+
+def test_two_threads_may_ask_at_once():
+    """The number of BLAS's threads is as before, and the results are the same."""
+    before, want = (
+        fast_net._blas()[0](),
+        fast_net.loss_grad(NET, weights(), *batch(130)),
+    )
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(fast_net.loss_grad, NET, weights(), *batch(130))
+            for _ in range(40)
+        ]
+    assert all((job.result()[1] == want[1]).all() for job in jobs)
+    assert fast_net._blas()[0]() == before

@@ -208,6 +208,8 @@ def test_bad_arguments_are_named():
         noise.normals(-1, 2, 2)
     with pytest.raises(ValueError, match="first must be below 2"):
         noise.normals(1, 2, 2, first=2**63)
+    with pytest.raises(TypeError, match="stream must be an integer; got 1.7"):
+        noise.normals(1, 2, 2, stream=1.7)
     with pytest.raises(TypeError, match="seed must be an integer; got 1.5"):
         noise.normals(1.5, 2, 2)
     with pytest.raises(ValueError, match="steps must be at least 1; got 0"):
