@@ -103,6 +103,7 @@ def test_exp_is_cut_off_where_it_would_leave_the_numbers(num):
     with np.errstate(over="ignore"):
         low, high = exp(-num.F(np.inf), num), exp(num.F(np.inf), num)
     assert 0 < low < 1e-30 and 1e30 < high < np.inf
+    assert np.isnan(exp(num.F(np.nan), num))
 
 
 @pytest.mark.oracle

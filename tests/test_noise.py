@@ -126,6 +126,19 @@ def test_normals_are_those_of_the_kernel_to_the_last_bit(d, dtype):
     assert (path[1:] == z).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [
+        ("f8", "-0x1.a0f59b499f7c6p-4 0x1.592a4f5559222p-1 -0x1.ece13a47b4a09p+0"),
+        ("f4", "-0x1.a0f596p-4 0x1.592a4ep-1 -0x1.ece138p+0"),
+    ],
+)
+def test_seeds_keep_their_normals_from_version_to_version(dtype, bits):
+    """Whoever changes a last digit of a coefficient changes everybody's old runs."""
+    got = noise.normals(1, 2, 2, dtype=dtype).ravel()
+    assert [float.fromhex(word) for word in bits.split()] == got[:3].tolist()
+
+
 @pytest.mark.control
 def test_another_seed_particle_or_stream_has_other_normals():
     z = noise.normals(9, 50, 2)

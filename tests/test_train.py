@@ -522,3 +522,21 @@ def test_the_temporary_file_is_this_process_own(tmp_path):
         assert str(os.getpid()) in name
 
     atomic_write(tmp_path / "x", write)
+
+
+def constant(params, rng):
+    return 1.0, np.ones_like(params)
+
+
+@pytest.mark.limit
+def test_a_learning_rate_may_be_0_and_not_below():
+    states = list(islice(fit(constant, begin(), lr=cosine_decay(1, 2)), 4))
+    assert (states[2].params == states[1].params).all()
+    with pytest.raises(ValueError, match="lr must be finite and at least 0; got -1"):
+        next(fit(constant, begin(), lr=lambda step: -1.0))
+
+
+@pytest.mark.limit
+def test_an_average_without_memory_is_the_parameters():
+    state = next(fit(constant, begin(), ema_decay=0))
+    assert (state.ema == state.params).all() and state.params.all()
