@@ -317,12 +317,12 @@ def test_bad_settings_are_named():
 
 
 def of_its_own(scale, stretch):
-    """A map to the score of a network that is asked at scale x and stretch t."""
+    """A map to the score of a network that is asked elsewhere, at each time its way."""
 
-    def to_score(y_hat):
-        return targets.x0_model(lambda x, t: 0.3 * x - y_hat(scale * x, stretch * t))
+    def x0_hat(y_hat, x, t):
+        return 0.3 * x - y_hat(scale / (1 + t) * x, stretch * t)
 
-    return to_score
+    return lambda y_hat: targets.x0_model(lambda x, t: x0_hat(y_hat, x, t))
 
 
 @pytest.mark.oracle
