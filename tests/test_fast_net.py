@@ -355,6 +355,7 @@ def test_a_map_to_the_score_that_bends_is_refused(most):
     [
         (lambda f: lambda x, t: f(x[:, ::-1], t), "one finite time; row 0"),
         (lambda f: lambda x, t: f(x + 1, t), "one finite time; row 0"),
+        (lambda f: lambda x, t: f(np.clip(x, -3, 3), t), "one finite time; row 0"),
         (lambda f: lambda x, t: f(x, t) - f(x, t + 1), "one finite time; row 0"),
         (lambda f: lambda x, t: f(x, np.nan), "one finite time; row 0"),
         (lambda f: lambda x, t: f(x, t)[:, ::-1], "linear in x"),

@@ -137,3 +137,17 @@ def test_every_may_be_all_the_steps():
     chain, x = noisy_chains_of_several_rows()[0], fast.start(6, 5, 2)
     path = fast.run(chain, LAW, x, seed=7, every=chain.steps)
     assert path.shape == (2, 5, 2) and (path[0] == x).all()
+
+
+def test_a_chain_without_steps_leaves_points_where_they_are():
+    chain, x = noisy_chains_of_several_rows()[0], fast.start(6, 5, 2)
+    none = Chain(*(getattr(chain, name)[:0] for name in Chain.__dataclass_fields__))
+    assert (fast.run(none, LAW, x, seed=7) == x).all()
+    assert (fast.run(none, LAW, x, seed=7, every=2) == x[None]).all()
+
+
+def test_what_is_no_mixture_or_holds_no_point_is_named():
+    with pytest.raises(TypeError, match="law must be a Mixture; got NoneType"):
+        fast.sample(None, 3, 1)
+    with pytest.raises(ValueError, match=r"n and d >= 1; got shape \(0, 2\)"):
+        fast.logpdf(LAW, np.ones((0, 2)))
