@@ -50,17 +50,21 @@ overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
 
 @intrinsic
 def widened(typing):
-    """Put the attribute of `wide` on the function that calls it."""
+    """Put the attributes of `wide` on the function that calls it."""
 
     def build(context, builder, signature, args):
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        for attribute in ('"prefer-vector-width"="512"', '"stackrealign"'):
+            set.add(builder.function.attributes, attribute)  # llvmlite knows them not
         return context.get_dummy_value()
 
     return types.none(), build
 
 
 def wide():
-    """Let the caller's loops work on vectors of 512 bits, where LLVM would take 256."""
+    """Let the caller's loops work on vectors of 512 bits, where LLVM would take 256.
+
+    Those that it puts by, on the stack, begin at lines of the cache.
+    """
 
 
 overload(wide, inline="always")(lambda: lambda: widened())
