@@ -67,15 +67,16 @@ def run(
         numbers, score = (_tables(law, *levels), law.mean), None
     else:
         numbers, score = (np.zeros((1, 1)), np.zeros(1)), _own(law, levels, ask)
-    step = max(chain.steps, 1) if every is None else every
-    path = np.empty((1 + chain.steps // step, *x.shape), x.dtype)
-    path[0] = x
+    kept, step = (0, chain.steps) if every is None else (chain.steps // every, every)
+    path = np.empty((1 + kept, *x.shape), x.dtype)
+    path[0] = x  # and states behind it, or the last state over it
     numbers = tuple(part.astype(x.dtype) for part in numbers)
     rows = _rows(chain, chain.A, chain.b, ask, x.dtype)
     data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
     compiled = kernel.run if score is None else kernel.own
-    _shared(threads, len(x), block, lambda lo, hi: compiled(path, lo, hi, step, *data))
-    return path[-1].copy() if every is None else path
+    to = path if every is None else path[1:]
+    _shared(threads, len(x), block, lambda lo, hi: compiled(x, to, lo, hi, step, *data))
+    return path[0] if every is None else path
 
 
 def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
@@ -153,7 +154,7 @@ def _precise(name, a):
     """The array in one piece; TypeError unless it has one of the two dtypes."""
     if a.dtype not in (np.float64, np.float32):
         raise TypeError(f"{name} must be float64 or float32; got {a.dtype}")
-    return np.ascontiguousarray(a)
+    return np.require(a, requirements="CW")  # what is read alone is another type
 
 
 def _mixture(law):

@@ -156,17 +156,17 @@ for function in inner:
     register_jitable(**FUSED)(function)
 
 
-def run(path, lo, hi, every, law, chain, seed, first, block, score, net):
-    """Run particles lo..hi-1 from path[0], and keep every `every`-th state in path.
+def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
+    """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
     law: tables of the mixture, its mean; chain: A, b, c, ends of a `Chain`, whether it
     is random, and ask[k]: row k's level, -1 for no model, -2 for the mean. Where one is
     given, score(x, out), or the net (see `network`), stands in the mixture's place.
     """
-    (tables, mean), (A, b, c, ends, random, ask), d = law, chain, path.shape[2]
+    (tables, mean), (A, b, c, ends, random, ask), d = law, chain, x.shape[1]
     for at in range(lo, hi, block):
         end = min(at + block, hi)
-        X = load(path[0, at:end], A.shape[1])
+        X = load(x[at:end], A.shape[1])
         S = streams(seed, STEPS, first + np.uint64(at), end - at)
         new, z = np.zeros_like(X), np.zeros((d + 1, S.shape[1]), X.dtype)
         out = np.zeros((X.shape[1] + 2, S.shape[1]), X.dtype)
@@ -187,7 +187,7 @@ def run(path, lo, hi, every, law, chain, seed, first, block, score, net):
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
-                path[step // every, at:end] = X[0, :d, : end - at].T
+                path[step // every - 1, at:end] = X[0, :d, : end - at].T
 
 
 own = njit(**FUSED)(run)  # takes the user's function, for which no cache is ever hit
