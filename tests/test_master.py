@@ -312,13 +312,12 @@ def test_the_least_likely_state_has_its_digits(depth, wells):
 
 
 @pytest.mark.control
-def test_a_null_vector_by_singular_values_has_negative_probabilities():
+def test_a_null_vector_by_singular_values_loses_the_rare_states():
     x = np.linspace(-1, 1, 41)
     W = generator_matrix(well(40 * x**2))
     null = np.linalg.svd(W)[2][-1]
     null /= null.sum()
-    assert np.abs(null / stationary(W) - 1).max() > 1
-    assert null.min() < 0 < stationary(W).min()
+    assert np.abs(null / stationary(W) - 1).max() > 0.5
 
 
 def test_states_that_fall_apart_have_no_one_stationary_law():
