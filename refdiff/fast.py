@@ -102,7 +102,7 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
 def score(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Gradient of the log density at x (n, d), as `law.score` -> (n, d), in x's dtype.
 
-    It is the run of one row x <- score(x).
+    It is the run of one row x <- score(x), right within the bounds of `logpdf`.
     ValueError or TypeError that names the bad argument, as for a singular covariance.
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
@@ -133,10 +133,9 @@ def sample(
     noise.checked_stream(seed, first)
     _mixture(law)
     x = np.empty((n, law.d), elementary.numbers(dtype).F)
-    right = np.linalg.qr(
-        law._root.swapaxes(1, 2), mode="r"
-    )  # root root' = right' right
-    parts = law.means.astype(x.dtype), right.swapaxes(1, 2).astype(x.dtype, order="C")
+    # root root' = R' R: triangles take fewer products
+    turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r").swapaxes(1, 2)
+    parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
     data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK
     _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x

@@ -221,12 +221,10 @@ def _assembled(grid, drop, diffusion):
 def evolve(p: Array, W: Callable | Array, times: Array) -> Iterator[Array]:
     """Yield the probabilities at given times, by backward Euler: (1 - h W) p_next = p.
 
-    It keeps probability positive at every h and conserves it, up to the rounding of 1 - h W
-    (eps h |W| a step); it is of first order.
+    Of first order; it keeps probability positive, and the same up to eps h |W| a step.
     p (*cells), times (N+1,) rising or falling, h > 0 the distance of two; W a matrix, or
     W(t) -> matrix, taken at the step's end
-    ValueError if p is not finite, times turn, a matrix W has another size, or
-    eps h |W| passes a hundredth, where 1 - h W has hardly a digit of the 1 left.
+    ValueError if p is not finite, times turn, W has another size, or eps h |W| > 0.01.
     Source: Chan v3 (5.35)
     Test: test_fokker_planck.py::test_the_operator_conserves_and_keeps_positive
     """
@@ -252,9 +250,12 @@ def _evolve(p, W, times):
         h = abs(t_next - t)
         if callable(W) or last is None or abs(h - last) > 1e-12 * h:
             now = csc_array(W(t_next) if callable(W) else W)
-            if np.finfo(float).eps * h * np.abs(now.diagonal()).max() > 0.01:
-                raise ValueError(f"h = {h} is too long: 1 - h W has lost its digits")
-            solve, last = splu((eye_array(p.size) - h * now).tocsc()).solve, h
+            try:
+                if np.finfo(float).eps * h * np.abs(now.diagonal()).max() > 0.01:
+                    raise RuntimeError("the rounding of 1 - h W outweighs its 1")
+                solve, last = splu((eye_array(p.size) - h * now).tocsc()).solve, h
+            except RuntimeError as reason:
+                raise ValueError(f"h = {h} is too long: {reason}") from None
         p = solve(p.ravel()).reshape(shape)
         yield p
 

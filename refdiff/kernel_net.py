@@ -103,10 +103,7 @@ overload(ema_step, inline="always", strict=False)(lambda *args: ema_step)
 
 @njit(parallel=True, **KEPT)
 def loss_grad(widths, params, x, t, w, y, weight, grads):
-    """Losses (lanes,) sum weight |net(x, t) - y|^2; gradients to grads (lanes, size).
-
-    lanes run in parallel
-    """
+    """Losses sum weight |net(x, t) - y|^2 of lanes; gradients to grads (lanes, size)."""
     n, lanes, losses = len(x), len(grads), np.zeros(len(grads), x.dtype)
     for k in prange(lanes):
         grads[k], hi = 0, n * (k + 1) // lanes

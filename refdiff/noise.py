@@ -12,10 +12,8 @@ import numpy as np
 from refdiff._check import Array, whole
 from refdiff.elementary import Numbers, ln, numbers, turn, view
 
+STEPS, STARTS, SAMPLES = range(3)  # streams of a seed: `fast.run`, `start`, `sample`
 GOLDEN, EXPONENT = np.uint64(0x9E3779B97F4A7C15), np.uint64(1023 << 52)
-STEPS, STARTS, SAMPLES = range(
-    3
-)  # streams of one seed: runs, `fast.start` and `sample`
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 

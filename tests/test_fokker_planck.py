@@ -1051,6 +1051,8 @@ def test_a_step_too_long_is_refused_and_dense_rates_are_taken():
     for h in (1e13, 1e15, 1e17, 1e20):
         with pytest.raises(ValueError, match=re.escape(f"h = {h} is too long")):
             list(fokker_planck.evolve(p, W, np.array([0.0, h])))
+    with pytest.raises(ValueError, match="h = 1.0 is too long: .*singular"):
+        list(fokker_planck.evolve(p, np.eye(5), np.array([0.0, 1.0])))
     *_, rest = fokker_planck.evolve(p, W, np.array([0.0, 1e11]))
     np.testing.assert_allclose(rest, 0.2, rtol=1e-3)
     times = np.array([0.0, 0.1, 0.3])

@@ -317,7 +317,7 @@ def test_a_null_vector_by_singular_values_loses_the_rare_states():
     W = generator_matrix(well(40 * x**2))
     null = np.linalg.svd(W)[2][-1]
     null /= null.sum()
-    assert np.abs(null / stationary(W) - 1).max() > 0.5
+    assert np.abs(null / stationary(W) - 1).max() > 1
 
 
 def test_states_that_fall_apart_have_no_one_stationary_law():
