@@ -19,7 +19,7 @@ from refdiff._check import Array, finite, whole
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
-BLOCK = 256  # particles: their rows fill the first-level cache
+BLOCK = 512  # particles: long enough for loops, and their rows stay in the cache
 
 
 def start(seed: int, n: int, d: int, first: int = 0, dtype: object = float) -> Array:
@@ -64,9 +64,9 @@ def run(
     levels, ask = _levels(chain)
     if isinstance(law, Mixture):
         _fits(law, x)
-        numbers, score = (_tables(law, *levels), law.mean), None
+        numbers, score = (_tables(law, *levels)[0], law.mean), None
     else:
-        numbers, score = (np.zeros((1, 1)), np.zeros(1)), _own(law, levels, ask)
+        numbers, score = (np.zeros((1, 1, 1)), np.zeros(1)), _own(law, levels, ask)
     kept, step = (0, chain.steps) if every is None else (chain.steps // every, every)
     path = np.empty((1 + kept, *x.shape), x.dtype)
     path[0] = x  # and states behind it, or the last state over it
@@ -92,10 +92,12 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
 
     x = _points(x)
     _fits(law, x)
-    table = _tables(law, np.ones(1), np.zeros(1)).astype(x.dtype)
+    parts = _tables(law, np.ones(1), np.zeros(1))
+    table, (peak,) = (part.astype(x.dtype) for part in parts)
     result = np.empty(len(x), x.dtype)
-    data = result, table, BLOCK
-    _shared(threads, len(x), BLOCK, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
+    block = 2 * BLOCK
+    data = result, table, peak, block
+    _shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
     return result
 
 
@@ -188,10 +190,10 @@ def _levels(chain):
 
 
 def _tables(law, signal, noise):
-    """A mixture's numbers at each level, a row of the kernel's table each.
+    """A mixture's numbers at each level, (levels, components, numbers), and its peaks.
 
-    A component, of covariance L D L' with a unit L, has the log of its weight over its
-    normaliser, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of L.
+    A component, of covariance L D L' with a unit L, has the log of its weighted density
+    at its mean, in bits above the highest, which are the peaks, in nats; its mean; 1 / (2 D log 2); what is below the diagonal of L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing.
     """
@@ -209,14 +211,15 @@ def _tables(law, signal, noise):
     table = np.zeros((len(signal), full, size))
     table[:, K:, 0] = -np.inf
     top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
-    table[:, :K, 0] = top / np.log(2)
+    peaks = top.max(axis=1)
+    table[:, :K, 0] = (top - peaks[:, None]) / np.log(2)
     table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
     root = np.diagonal(L, axis1=2, axis2=3)
     table[:, :K, 1 + wide : 1 + wide + d] = root**-2.0 / np.log(4)
     if d > 1:
         i, j = np.tril_indices(d, -1)
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
-    return table.reshape(len(signal), full * size)
+    return table, peaks
 
 
 def _own(score, levels, ask):
@@ -245,15 +248,17 @@ def _shared(threads, n, block, work):
 
     threads = config.NUMBA_NUM_THREADS if threads is None else threads
     whole(threads=threads)
-    piece = -(-n // (8 * threads * block)) * block
+    blocks = -(-n // block)
+    parts = min(8 * threads, blocks)
+    edges = [blocks * part // parts * block for part in range(parts)] + [n]
 
-    def quietly(lo):  # without compilation, integers that wrap would warn
+    def quietly(part):  # without compilation, integers that wrap would warn
         with np.errstate(all="ignore"):
-            work(lo, min(lo + piece, n))
+            work(edges[part], edges[part + 1])
 
-    if threads == 1 or n <= piece:
-        for lo in range(0, n, piece):
-            quietly(lo)
+    if threads == 1 or parts == 1:
+        for part in range(parts):
+            quietly(part)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(quietly, range(0, n, piece)))
+        list(pool.map(quietly, range(parts)))

@@ -180,8 +180,16 @@ def run(
     A[:, :, 0] += chain.b * p[:, None]
     rows = fast._rows(chain, A, b, np.where(asked, 0, -1), x.dtype)
     asks = *_without_time(net, params, t), scale.astype(x.dtype)
-    path, none = x[None].copy(), np.zeros((1, 1), x.dtype)
-    data = (none, none[0]), rows, np.uint64(seed), np.uint64(first), BLOCK, None, asks
+    path, none = x[None].copy(), np.zeros((1, 1, 1), x.dtype)
+    data = (
+        (none, none[0, 0]),
+        rows,
+        np.uint64(seed),
+        np.uint64(first),
+        BLOCK,
+        None,
+        asks,
+    )
 
     def work(lo, hi):
         kernel.run(x, path, lo, hi, chain.steps, *data)

@@ -6,8 +6,8 @@ rows of one number each, so that the compiler works on many particles at once. B
 padded to whole multiples of 64: no particle ever falls into the remainder of a loop,
 where sums could be fused otherwise, and so its bits depend on its own stream alone.
 Inner loops take whole arrays and indices: a slice costs more than some loops. Shapes:
-X, new (registers, d, n), where d is at least 2; g, out (d + 2, n): a row of pulls or
-score each dimension, m, s; z (d + 1, n); t (levels, numbers of all components).
+X, new (registers, d, n), where d is at least 2; g, more, out (d + 2, n): a row of pulls
+or score each dimension, s, m; z (d + 1, n); t (levels, components, numbers of each).
 """
 
 import numpy as np
@@ -15,21 +15,21 @@ from numba import njit
 from numba.extending import register_jitable
 
 from refdiff import noise
-from refdiff.elementary import exp2, ln, numbers
+from refdiff.elementary import exp2, ln, numbers, view
 from refdiff.kernel_net import network
-from refdiff.kernel_noise import FUSED, KEPT, draw, streams, wide
+from refdiff.kernel_noise import FUSED, KEPT, LEAN, draw, rows, streams, wide
 from refdiff.noise import mantissa, xoshiro
 
 STEPS, SAMPLES = np.uint64(noise.STEPS), np.uint64(noise.SAMPLES)
 
 
-def six(t, k, o):
-    """Numbers of the component at t[k, o:] in two dimensions: see `fast._tables`."""
-    return t[k, o], t[k, o + 1], t[k, o + 2], t[k, o + 3], t[k, o + 4], t[k, o + 5]
+def six(t, k, c):
+    """Numbers of component c of t[k] in two dimensions: see `fast._tables`."""
+    return t[k, c, 0], t[k, c, 1], t[k, c, 2], t[k, c, 3], t[k, c, 4], t[k, c, 5]
 
 
 def term(x0, x1, component):
-    """Logit of a component, in bits, and its score over -2 log 2: its pull."""
+    """Logit of a component, in bits, and its pull: its score over -2 log 2."""
     top, mean0, mean1, inverse0, inverse1, low = component
     y0 = x0 - mean0
     y1 = x1 - mean1 - low * y0
@@ -37,96 +37,128 @@ def term(x0, x1, component):
     return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
 
 
-def eight(X, t, k, o, g):
-    """Rows g of the eight components at t[k, o:], written out to stay in registers."""
+def eight(X, t, k, o, g, rows):
+    """Rows of eight components of t[k] from o on, written out to stay in registers."""
     wide()
     num = numbers(g.dtype)
-    a, b, c, d = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
-    o += 24
-    e, f, q, r = six(t, k, o), six(t, k, o + 6), six(t, k, o + 12), six(t, k, o + 18)
+    scale = -num.two * (num.ln2_high + num.ln2_low)
+    a, b, c, d = six(t, k, o), six(t, k, o + 1), six(t, k, o + 2), six(t, k, o + 3)
+    o += 4
+    e, f, q, r = six(t, k, o), six(t, k, o + 1), six(t, k, o + 2), six(t, k, o + 3)
     for i in range(X.shape[2]):
-        x, y = X[0, 0, i], X[0, 1, i]
+        x, y, m = X[0, 0, i], X[0, 1, i], g[3, i]
         (l0, u0, v0), (l1, u1, v1) = term(x, y, a), term(x, y, b)
         (l2, u2, v2), (l3, u3, v3) = term(x, y, c), term(x, y, d)
         (l4, u4, v4), (l5, u5, v5) = term(x, y, e), term(x, y, f)
         (l6, u6, v6), (l7, u7, v7) = term(x, y, q), term(x, y, r)
-        m = max(max(max(l0, l1), max(l2, l3)), max(max(l4, l5), max(l6, l7)), num.least)
         p0, p1, p2 = exp2(l0 - m, num), exp2(l1 - m, num), exp2(l2 - m, num)
         p3, p4, p5 = exp2(l3 - m, num), exp2(l4 - m, num), exp2(l5 - m, num)
         p6, p7 = exp2(l6 - m, num), exp2(l7 - m, num)
         u = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
         v = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
-        g[0, i] = u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7
-        g[1, i] = v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7
-        g[2, i], g[3, i] = m, p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
+        s = p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
+        rows[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * (scale / s)
+        rows[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * (scale / s)
+        rows[2, i] = s
 
 
-def one(X, t, k, o, g):
-    """Rows g of the component at t[k, o:] in any dimension, as `term` has it in two."""
+def pull(X, t, k, c, rows):
+    """Rows of component c of t[k] in any dimension, its logit in place of s: `term`."""
     wide()
-    num = numbers(g.dtype)
-    (_, d, n), logit = X.shape, g[-2]
-    low = o + 1 + 2 * d
-    logit.fill(t[k, o])
+    _, d, n = X.shape
+    low = 1 + 2 * d
+    rows[d] = t[k, c, 0]
     for j in range(d):
         for i in range(n):
-            g[j, i] = X[0, j, i] - t[k, o + 1 + j]
+            rows[j, i] = X[0, j, i] - t[k, c, 1 + j]
         for q in range(j):
             for i in range(n):
-                g[j, i] -= t[k, low + j * (j - 1) // 2 + q] * g[q, i]
+                rows[j, i] -= t[k, c, low + j * (j - 1) // 2 + q] * rows[q, i]
     for j in range(d - 1, -1, -1):
         for i in range(n):
-            v = t[k, o + 1 + d + j] * g[j, i]
-            logit[i] -= g[j, i] * v
-            g[j, i] = v
+            v = t[k, c, 1 + d + j] * rows[j, i]
+            rows[d, i] -= rows[j, i] * v
+            rows[j, i] = v
         for q in range(j + 1, d):
             for i in range(n):
-                g[j, i] -= t[k, low + q * (q - 1) // 2 + j] * g[q, i]
-    for i in range(n):
-        logit[i], g[-1, i] = max(logit[i], num.least), num.one
+                rows[j, i] -= t[k, c, low + q * (q - 1) // 2 + j] * rows[q, i]
+
+
+def one(X, t, k, c, g, rows):
+    """Rows of component c of t[k] in any dimension, m given in g."""
+    wide()
+    pull(X, t, k, c, rows)
+    d, num = X.shape[1], numbers(g.dtype)
+    scale = -num.two * (num.ln2_high + num.ln2_low)
+    for i in range(g.shape[1]):
+        rows[d, i] = exp2(rows[d, i] - g[-1, i], num)
+    for j in range(d):
+        for i in range(g.shape[1]):
+            rows[j, i] *= scale
 
 
 def join(g, more):
-    """Add to rows g those of other components, whose rows are used up."""
+    """Make rows g those of their components and of those of rows more, used up."""
     wide()
-    num = numbers(g.dtype)
     for i in range(g.shape[1]):
-        m = max(g[-2, i], more[-2, i])
-        old, new = exp2(g[-2, i] - m, num), exp2(more[-2, i] - m, num)
-        g[-2, i], g[-1, i] = m, old * g[-1, i] + new * more[-1, i]
-        more[-2, i], more[-1, i] = old, new
+        s = g[-2, i] + more[-2, i]
+        more[-1, i], more[-2, i], g[-2, i] = g[-2, i] / s, more[-2, i] / s, s
     for j in range(len(g) - 2):
         for i in range(g.shape[1]):
-            g[j, i] = more[-2, i] * g[j, i] + more[-1, i] * more[j, i]
+            g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
 
 
-def log_sum(X, t, k, g):
-    """Rows g: the sum of pulls at X[0] of the mixture t[k], m and s.
+def weigh(X, t, k, g, more):
+    """Rows g, m given: the score at X[0], and s, the sum of weights 2^(logit - m).
 
-    The density is s 2^m; logits are in bits. One dimension has a row of zeros beside it.
+    more: room for the rows of a part of the components
     """
     d = X.shape[1]
-    for o in range(0, t.shape[1], 48 if d == 2 else 1 + 2 * d + d * (d - 1) // 2):
-        rows = np.empty_like(g) if o else g
+    for c in range(0, t.shape[1], 8 if d == 2 else 1):
+        rows = more if c else g
         if d == 2:
-            eight(X, t, k, o, rows)
+            eight(X, t, k, c, g, rows)
         else:
-            one(X, t, k, o, rows)
-        if o:
-            join(g, rows)
+            one(X, t, k, c, g, rows)
+        if c:
+            join(g, more)
 
 
-def gradient(X, t, k, g):
-    """Rows g as by `log_sum`, with the sum of pulls made the score; s makes way."""
+def far(g):
+    """Whether for any particle s is so small that weights may have been cut off."""
+    wide()
+    num, count = numbers(g.dtype), 0
+    for i in range(g.shape[1]):
+        count += g[-2, i] < num.small
+    return count > 0
+
+
+def lift(X, t, k, g, more):
+    """Make m the largest logit where s is small."""
     wide()
     num = numbers(g.dtype)
-    log_sum(X, t, k, g)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
-    for i in range(X.shape[2]):
-        g[-1, i] = scale / g[-1, i]
-    for j in range(X.shape[1]):
-        for i in range(X.shape[2]):
-            g[j, i] *= g[-1, i]
+    more[-1] = num.least
+    for c in range(t.shape[1]):
+        pull(X, t, k, c, more)
+        for i in range(g.shape[1]):
+            more[-1, i] = max(more[-1, i], more[-2, i])
+    for i in range(g.shape[1]):
+        if g[-2, i] < num.small:
+            g[-1, i] = more[-1, i]
+
+
+def gradient(X, t, k, g, more):
+    """Rows g: the score at X[0] of the mixture t[k], s and m.
+
+    The density is s 2^m over that of the highest peak; logits are in bits. m is 0 but
+    far out, so that no weight has to wait for the largest logit. One dimension has a
+    row of zeros beside it.
+    """
+    g[-1] = 0
+    weigh(X, t, k, g, more)
+    if far(g):
+        lift(X, t, k, g, more)
+        weigh(X, t, k, g, more)
 
 
 def advance(X, new, A, b, c, out, z, k):
@@ -145,15 +177,35 @@ def advance(X, new, A, b, c, out, z, k):
 
 def load(x, registers):
     """Registers of rows, filled up with zeros; the first has x (n, d), turned."""
-    n, d = x.shape
-    X = np.zeros((registers, max(d, 2), -(-n // 64) * 64), x.dtype)
+    (n, d), wide = x.shape, max(x.shape[1], 2)
+    X = rows(registers * wide, -(-n // 64) * 64, x.dtype).reshape(registers, wide, -1)
     X[0, :d, :n] = x.T
     return X
 
 
-inner = six, term, eight, one, join, log_sum, gradient, advance, load
+def place(S, z, edges, means, roots, y):
+    """Fill rows y: see `sample`. S makes way: S[0] for the components, S[1] for u."""
+    wide()
+    n = S.shape[1]
+    for i in range(n):
+        u = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1
+        S[0, i], S[1, i] = 0, view(u, np.uint64)
+    for e in range(len(edges) - 1):
+        for i in range(n):
+            S[0, i] += np.uint64(view(S[1, i], np.float64) >= edges[e])
+    for j in range(len(y)):
+        for i in range(n):
+            y[j, i] = means[S[0, i], j]
+        for r in range(j + 1):
+            for i in range(n):
+                y[j, i] += roots[S[0, i], j, r] * z[r, i]
+
+
+inner = six, term, eight, pull, one, join, weigh, far, lift, gradient
+inner += advance, place
 for function in inner:
-    register_jitable(**FUSED)(function)
+    register_jitable(**LEAN)(function)
+register_jitable(**FUSED)(load)
 
 
 def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
@@ -166,10 +218,10 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
     (tables, mean), (A, b, c, ends, random, ask), d = law, chain, x.shape[1]
     for at in range(lo, hi, block):
         end = min(at + block, hi)
-        X = load(x[at:end], A.shape[1])
-        S = streams(seed, STEPS, first + np.uint64(at), end - at)
-        new, z = np.zeros_like(X), np.zeros((d + 1, S.shape[1]), X.dtype)
-        out = np.zeros((X.shape[1] + 2, S.shape[1]), X.dtype)
+        X, new = load(x[at:end], A.shape[1]), load(x[at:end], A.shape[1])
+        _, wide, n = X.shape
+        z, S = rows(d + 1, n, X.dtype), streams(seed, STEPS, first + np.uint64(at), n)
+        out, more = rows(wide + 2, n, X.dtype), rows(wide + 2, n, X.dtype)
         step, begins = 0, random
         for k in range(len(ends)):
             if begins:
@@ -180,7 +232,7 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
                 if net is not None:  # of these three numba compiles one
                     network(X[0], net, k, out)
                 elif score is None:
-                    gradient(X, tables, ask[k], out)
+                    gradient(X, tables, ask[k], out, more)
                 else:
                     score(X[0, :d], out[:d])
             advance(X, new, A, b, c, out, z, k)
@@ -195,17 +247,18 @@ run = njit(**KEPT)(run)
 
 
 @njit(**KEPT)
-def logpdf(x, lo, hi, result, table, block):
-    """Log density at x[lo:hi]; x (n, d)  ->  result (n,)."""
+def logpdf(x, lo, hi, result, table, peak, block):
+    """Log density at x[lo:hi], that of the highest peak given; x (n, d)  ->  (n,)."""
     num = numbers(x.dtype)
     wide()
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X = load(x[at:end], 1)
-        g = np.empty((X.shape[1] + 2, X.shape[2]), X.dtype)
-        log_sum(X, table, 0, g)
-        for i in range(X.shape[2]):
-            g[0, i] = g[-2, i] * ln(num.two, num) + ln(g[-1, i], num)
+        _, d, n = X.shape
+        g, more = rows(d + 2, n, x.dtype), rows(d + 2, n, x.dtype)
+        gradient(X, table, 0, g, more)
+        for i in range(n):
+            g[0, i] = peak + (g[-1, i] * ln(num.two, num) + ln(g[-2, i], num))
         result[at:end] = g[0, : end - at]
 
 
@@ -217,16 +270,9 @@ def sample(x, lo, hi, edges, means, roots, seed, first, block):
     """
     d = x.shape[1]
     for at in range(lo, hi, block):
-        y = x[at : min(at + block, hi)]
-        S = streams(seed, SAMPLES, first + np.uint64(at), len(y))
-        z = np.empty((d + 1, S.shape[1]), x.dtype)
+        end = min(at + block, hi)
+        S = streams(seed, SAMPLES, first + np.uint64(at), end - at)
+        y, z = rows(d, S.shape[1], x.dtype), rows(d + 1, S.shape[1], x.dtype)
         draw(S, z, 0)
-        for i in range(len(y)):
-            u, k = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1, 0
-            for e in range(len(edges) - 1):
-                k += u >= edges[e]
-            for j in range(d):
-                v = means[k, j]
-                for r in range(j + 1):
-                    v += roots[k, j, r] * z[r, i]
-                y[i, j] = v
+        place(S, z, edges, means, roots, y)
+        x[at:end] = y[:, : end - at].T

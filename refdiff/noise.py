@@ -61,18 +61,43 @@ def mantissa(w: Array) -> Array:
     return view((w >> 12) | EXPONENT, np.float64)
 
 
-def pair(w: Array, v: Array, num: Numbers) -> tuple[Array, Array]:
-    """Two normals of two words: their angle is pi g, mirrored by v's last bit.
+def uniforms(w: Array, v: Array, num: Numbers) -> tuple[Array, Array]:
+    """Numbers u, 0 < |u| <= 1, signed by v's last bit, and g in [-1/2, 1/2].
 
-    r = sqrt(-2 log u),  (+-r cos(pi g), r sin(pi g));  u in (0, 1], g in [-1/2, 1/2)
+    Source: definition
+    Test: test_elementary.py::test_a_pair_is_box_and_mullers_for_any_two_words
+    """
+    side = view((v << 63) | EXPONENT, np.float64)  # 1 or -1
+    return num.F(side * (2.0 - mantissa(w))), num.F(mantissa(v) - 1.5)
+
+
+def radius(u: Array, num: Numbers) -> Array:
+    """sqrt(-2 log |u|), with the sign of u.
+
     Source: BoxMuller58 for the method
     Test: test_elementary.py::test_a_pair_is_box_and_mullers_for_any_two_words
     """
-    u, g = num.F(2.0 - mantissa(w)), num.F(mantissa(v) - 1.5)
-    r = np.sqrt(-num.two * ln(u, num))
+    return np.copysign(np.sqrt(-num.two * ln(abs(u), num)), u)
+
+
+def cartesian(r: Array, g: Array, num: Numbers) -> tuple[Array, Array]:
+    """The point r cos(pi g), |r| sin(pi g).
+
+    Source: definition
+    Test: test_elementary.py::test_a_pair_is_box_and_mullers_for_any_two_words
+    """
     c, s = turn(g, num)
-    side = view((v << 63) | EXPONENT, np.float64)  # 1 or -1
-    return num.F(num.F(side) * r * c), num.F(r * s)
+    return r * c, abs(r) * s
+
+
+def pair(w: Array, v: Array, num: Numbers) -> tuple[Array, Array]:
+    """Two normals of two words, as the point that has their radius and their angle.
+
+    Source: BoxMuller58 for the method
+    Test: test_elementary.py::test_a_pair_is_box_and_mullers_for_any_two_words
+    """
+    u, g = uniforms(w, v, num)
+    return cartesian(radius(u, num), g, num)
 
 
 def normals(

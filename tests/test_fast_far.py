@@ -1,0 +1,105 @@
+"""Compiled densities and scores far out, where a second pass finds the largest logit."""
+
+import numpy as np
+import pytest
+
+from refdiff import elementary, fast, kernel_noise
+from refdiff.langevin import langevin_chain
+from refdiff.mixture import Mixture
+
+DTYPES = [np.float64, np.float32]
+
+
+def narrow_and_wide(d, unit=1.0):
+    """Components whose widths span a hundredfold, none of them round."""
+    rng = np.random.default_rng(d)
+    sizes = unit * np.array([0.03, 0.3, 3.0])
+    roots = np.eye(d) + 0.3 * rng.standard_normal((3, d, d))
+    covs = sizes[:, None, None] ** 2 * roots @ roots.swapaxes(1, 2)
+    return Mixture([0.5, 0.3, 0.2], 2 * unit * rng.standard_normal((3, d)), covs)
+
+
+def outward(law, bits, dtype):
+    """Points on a ray whose densities lie so many bits below the highest peak's."""
+    wide = np.sqrt(law.covs[2].max())
+    steps = wide * np.sqrt(2 * np.log(2) * np.asarray(bits, float))
+    ray = np.ones(law.d) / np.sqrt(law.d)
+    return (law.means[2] + steps[:, None] * ray).astype(dtype)
+
+
+def peak_bits(law, x):
+    top = max(
+        np.log(w) - 0.5 * np.linalg.slogdet(2 * np.pi * cov)[1]
+        for w, cov in zip(law.weights, law.covs, strict=True)
+    )
+    return (law.logpdf(x.astype(float)) - top) / np.log(2)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_log_density_and_score_hold_on_both_sides_of_the_second_pass(d, dtype):
+    law, num = narrow_and_wide(d), elementary.numbers(dtype)
+    x = outward(law, np.linspace(0, -1.6 * float(num.floor), 700), dtype)
+    bits = peak_bits(law, x)
+    least = np.log2(float(num.small))
+    assert bits.max() > least / 2 and bits.min() < 1.1 * float(num.floor)
+    digits = 200 * np.finfo(dtype).eps
+    want, slope = law.logpdf(x.astype(float)), law.score(x.astype(float))
+    np.testing.assert_allclose(fast.logpdf(law, x), want, rtol=digits, atol=digits)
+    scale = np.abs(slope).max(axis=1, keepdims=True)
+    assert (np.abs(fast.score(law, x) - slope) <= digits * scale).all()
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d, K", [(1, 3), (2, 3), (2, 11), (3, 3)])
+def test_a_particle_far_out_leaves_the_bits_of_its_neighbours(d, K, dtype):
+    rng = np.random.default_rng(0)
+    covs = np.broadcast_to(0.1 * np.eye(d), (K, d, d))
+    law = Mixture(np.ones(K) / K, rng.standard_normal((K, d)), covs)
+    chain, x = langevin_chain(0.01, 3), rng.standard_normal((200, d)).astype(dtype)
+    moved = x.copy()
+    moved[77] = 1e3
+    others = np.arange(200) != 77
+    for run in (
+        lambda x: fast.run(chain, law, x, seed=1),
+        lambda x: fast.logpdf(law, x)[:, None],
+    ):
+        here, there = run(x), run(moved)
+        assert (here[others] == there[others]).all()
+        assert (here[77] != there[77]).all()
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("d, unit", [(2, 1e-100), (2, 1e100), (60, 1e-4), (60, 1e4)])
+def test_peaks_may_be_as_high_or_as_low_as_numbers_go(d, unit):
+    law = narrow_and_wide(d, unit)
+    x = law.sample(50, np.random.default_rng(3))
+    np.testing.assert_allclose(fast.logpdf(law, x), law.logpdf(x), rtol=1e-13)
+    slope = law.score(x)
+    assert np.abs(fast.score(law, x) - slope).max() <= 1e-11 * np.abs(slope).max()
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("dtype", [*DTYPES, np.uint64])
+def test_rows_begin_at_a_line_of_the_cache(dtype):
+    for n in (64, 128, 448):
+        rows = kernel_noise.rows(3, n, dtype)
+        assert rows.shape == (3, n) and rows.dtype == dtype and not rows.any()
+        assert rows.ctypes.data % 64 == 0 and rows.flags.c_contiguous
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_work_is_shared_in_whole_blocks_and_evenly(threads):
+    for n, block in [(1, 64), (63, 1), (1000, 64), (100_000, 512), (512, 512)]:
+        pieces = []
+        fast._shared(threads, n, block, lambda lo, hi: pieces.append((lo, hi)))
+        pieces.sort()
+        starts, ends = zip(*pieces, strict=True)
+        assert starts == (0, *ends[:-1]) and ends[-1] == n
+        assert not any(lo % block for lo in starts)
+        blocks = [-(-(hi - lo) // block) for lo, hi in pieces]
+        assert min(blocks) > 0 and max(blocks) - min(blocks) <= 1
+        assert len(pieces) == min(8 * threads, -(-n // block))
