@@ -37,8 +37,11 @@ def term(x0, x1, component):
     return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
 
 
-def eight(X, t, k, o, g, rows):
-    """Rows of eight components of t[k] from o on, written out to stay in registers."""
+def eight(X, t, k, o, g):
+    """Rows g of components o..o+7 of t[k], written out to stay in registers.
+
+    m is 0: no weight waits for the largest logit, and far out all of them are nothing.
+    """
     wide()
     num = numbers(g.dtype)
     scale = -num.two * (num.ln2_high + num.ln2_low)
@@ -46,119 +49,103 @@ def eight(X, t, k, o, g, rows):
     o += 4
     e, f, q, r = six(t, k, o), six(t, k, o + 1), six(t, k, o + 2), six(t, k, o + 3)
     for i in range(X.shape[2]):
-        x, y, m = X[0, 0, i], X[0, 1, i], g[3, i]
+        x, y = X[0, 0, i], X[0, 1, i]
         (l0, u0, v0), (l1, u1, v1) = term(x, y, a), term(x, y, b)
         (l2, u2, v2), (l3, u3, v3) = term(x, y, c), term(x, y, d)
         (l4, u4, v4), (l5, u5, v5) = term(x, y, e), term(x, y, f)
         (l6, u6, v6), (l7, u7, v7) = term(x, y, q), term(x, y, r)
-        p0, p1, p2 = exp2(l0 - m, num), exp2(l1 - m, num), exp2(l2 - m, num)
-        p3, p4, p5 = exp2(l3 - m, num), exp2(l4 - m, num), exp2(l5 - m, num)
-        p6, p7 = exp2(l6 - m, num), exp2(l7 - m, num)
+        p0, p1, p2 = exp2(l0, num), exp2(l1, num), exp2(l2, num)
+        p3, p4, p5 = exp2(l3, num), exp2(l4, num), exp2(l5, num)
+        p6, p7 = exp2(l6, num), exp2(l7, num)
         u = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
         v = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
         s = p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
-        rows[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * (scale / s)
-        rows[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * (scale / s)
-        rows[2, i] = s
+        g[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * (scale / s)
+        g[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * (scale / s)
+        g[2, i], g[3, i] = s, 0
 
 
-def pull(X, t, k, c, rows):
-    """Rows of component c of t[k] in any dimension, its logit in place of s: `term`."""
+def one(X, t, k, c, g):
+    """Rows g of component c of t[k] in any dimension, as `term` has it in two."""
     wide()
-    _, d, n = X.shape
+    num = numbers(g.dtype)
+    (_, d, n), logit = X.shape, g[-1]
     low = 1 + 2 * d
-    rows[d] = t[k, c, 0]
+    g[-2], logit[:] = 1, t[k, c, 0]
     for j in range(d):
         for i in range(n):
-            rows[j, i] = X[0, j, i] - t[k, c, 1 + j]
+            g[j, i] = X[0, j, i] - t[k, c, 1 + j]
         for q in range(j):
             for i in range(n):
-                rows[j, i] -= t[k, c, low + j * (j - 1) // 2 + q] * rows[q, i]
+                g[j, i] -= t[k, c, low + j * (j - 1) // 2 + q] * g[q, i]
     for j in range(d - 1, -1, -1):
         for i in range(n):
-            v = t[k, c, 1 + d + j] * rows[j, i]
-            rows[d, i] -= rows[j, i] * v
-            rows[j, i] = v
+            v = t[k, c, 1 + d + j] * g[j, i]
+            logit[i] -= g[j, i] * v
+            g[j, i] = v
         for q in range(j + 1, d):
             for i in range(n):
-                rows[j, i] -= t[k, c, low + q * (q - 1) // 2 + j] * rows[q, i]
-
-
-def one(X, t, k, c, g, rows):
-    """Rows of component c of t[k] in any dimension, m given in g."""
-    wide()
-    pull(X, t, k, c, rows)
-    d, num = X.shape[1], numbers(g.dtype)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
-    for i in range(g.shape[1]):
-        rows[d, i] = exp2(rows[d, i] - g[-1, i], num)
-    for j in range(d):
-        for i in range(g.shape[1]):
-            rows[j, i] *= scale
+                g[j, i] -= t[k, c, low + q * (q - 1) // 2 + j] * g[q, i]
+    for i in range(n):
+        logit[i] = max(logit[i], num.least)
 
 
 def join(g, more):
     """Make rows g those of their components and of those of rows more, used up."""
     wide()
+    num = numbers(g.dtype)
     for i in range(g.shape[1]):
-        s = g[-2, i] + more[-2, i]
-        more[-1, i], more[-2, i], g[-2, i] = g[-2, i] / s, more[-2, i] / s, s
+        m = max(g[-1, i], more[-1, i])
+        old = g[-2, i] * exp2(g[-1, i] - m, num)
+        new = more[-2, i] * exp2(more[-1, i] - m, num)
+        g[-2, i], g[-1, i] = old + new, m
+        more[-1, i], more[-2, i] = old / (old + new), new / (old + new)
     for j in range(len(g) - 2):
         for i in range(g.shape[1]):
             g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
 
 
-def weigh(X, t, k, g, more):
-    """Rows g, m given: the score at X[0], and s, the sum of weights 2^(logit - m).
-
-    more: room for the rows of a part of the components
-    """
-    d = X.shape[1]
-    for c in range(0, t.shape[1], 8 if d == 2 else 1):
-        rows = more if c else g
-        if d == 2:
-            eight(X, t, k, c, g, rows)
-        else:
-            one(X, t, k, c, g, rows)
-        if c:
-            join(g, more)
-
-
-def far(g):
-    """Whether for any particle s is so small that weights may have been cut off."""
-    wide()
-    num, count = numbers(g.dtype), 0
-    for i in range(g.shape[1]):
-        count += g[-2, i] < num.small
-    return count > 0
-
-
-def lift(X, t, k, g, more):
-    """Make m the largest logit where s is small."""
+def singly(X, t, k, g, more):
+    """Rows g, in any dimension and however far out."""
     wide()
     num = numbers(g.dtype)
-    more[-1] = num.least
+    scale = -num.two * (num.ln2_high + num.ln2_low)
     for c in range(t.shape[1]):
-        pull(X, t, k, c, more)
-        for i in range(g.shape[1]):
-            more[-1, i] = max(more[-1, i], more[-2, i])
+        one(X, t, k, c, more if c else g)
+        if c:
+            join(g, more)
+    for j in range(X.shape[1]):
+        for i in range(X.shape[2]):
+            g[j, i] *= scale
+
+
+def far_out(X, t, k, g):
+    """Rows g anew for particles whose weights are so small that some were cut off."""
+    rows, more, num = np.empty_like(g), np.empty_like(g), numbers(g.dtype)
+    singly(X, t, k, rows, more)
     for i in range(g.shape[1]):
         if g[-2, i] < num.small:
-            g[-1, i] = more[-1, i]
+            g[:, i] = rows[:, i]
 
 
 def gradient(X, t, k, g, more):
-    """Rows g: the score at X[0] of the mixture t[k], s and m.
+    """Rows g: the score at X[0] of the mixture t[k], s and m; more: room for a part.
 
-    The density is s 2^m over that of the highest peak; logits are in bits. m is 0 but
-    far out, so that no weight has to wait for the largest logit. One dimension has a
-    row of zeros beside it.
+    The density is s 2^m over that of the highest peak; logits are in bits. One dimension
+    has a row of zeros beside it.
     """
-    g[-1] = 0
-    weigh(X, t, k, g, more)
-    if far(g):
-        lift(X, t, k, g, more)
-        weigh(X, t, k, g, more)
+    wide()
+    num, count = numbers(g.dtype), 0
+    if X.shape[1] > 2:
+        return singly(X, t, k, g, more)
+    for o in range(0, t.shape[1], 8):
+        eight(X, t, k, o, more if o else g)
+        if o:
+            join(g, more)
+    for i in range(g.shape[1]):
+        count += g[-2, i] < num.small
+    if count:
+        far_out(X, t, k, g)
 
 
 def advance(X, new, A, b, c, out, z, k):
@@ -201,11 +188,10 @@ def place(S, z, edges, means, roots, y):
                 y[j, i] += roots[S[0, i], j, r] * z[r, i]
 
 
-inner = six, term, eight, pull, one, join, weigh, far, lift, gradient
-inner += advance, place
-for function in inner:
+for function in (six, term, eight, one, join, singly, gradient, advance, place):
     register_jitable(**LEAN)(function)
-register_jitable(**FUSED)(load)
+for function in (far_out, load):
+    register_jitable(**FUSED)(function)
 
 
 def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):

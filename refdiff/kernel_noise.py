@@ -19,7 +19,7 @@ from refdiff.noise import cartesian, mantissa, radius, seeded, uniforms, xoshiro
 # Python's division, which raises, would keep loops from being vectorised. In what is
 # FUSED, a b + c may be rounded once. What is LEAN makes no arrays, and so need not count
 # who refers to those that it is given: in short functions that takes a tenth of the time.
-EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False}
+EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": True}
 FUSED = {**EXACT, "fastmath": {"contract"}}
 LEAN = {**FUSED, "_nrt": False}
 KEPT = {**FUSED, "cache": True}

@@ -90,13 +90,18 @@ def test_rows_begin_at_a_line_of_the_cache(dtype):
         assert rows.ctypes.data % 64 == 0 and rows.flags.c_contiguous
 
 
+def shared(threads, n, block):
+    """Pieces (lo, hi) of range(n), in order."""
+    pieces = []
+    fast._shared(threads, n, block, lambda lo, hi: pieces.append((lo, hi)))
+    return sorted(pieces)
+
+
 @pytest.mark.identity
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_work_is_shared_in_whole_blocks_and_evenly(threads):
     for n, block in [(1, 64), (63, 1), (1000, 64), (100_000, 512), (512, 512)]:
-        pieces = []
-        fast._shared(threads, n, block, lambda lo, hi: pieces.append((lo, hi)))
-        pieces.sort()
+        pieces = shared(threads, n, block)
         starts, ends = zip(*pieces, strict=True)
         assert starts == (0, *ends[:-1]) and ends[-1] == n
         assert not any(lo % block for lo in starts)
