@@ -40,7 +40,7 @@ def term(x0, x1, component):
 def eight(X, t, k, o, g):
     """Rows g of components o..o+7 of t[k], written out to stay in registers.
 
-    m is 0: no weight waits for the largest logit, and far out all of them are nothing.
+    m is 0, so that no weight has to wait for the largest logit: `far_out` mends the rest.
     """
     wide()
     num = numbers(g.dtype)
@@ -121,11 +121,11 @@ def singly(X, t, k, g, more):
 
 def far_out(X, t, k, g):
     """Rows g anew for particles whose weights are so small that some were cut off."""
-    rows, more, num = np.empty_like(g), np.empty_like(g), numbers(g.dtype)
-    singly(X, t, k, rows, more)
+    anew, more, num = np.empty_like(g), np.empty_like(g), numbers(g.dtype)
+    singly(X, t, k, anew, more)
     for i in range(g.shape[1]):
         if g[-2, i] < num.small:
-            g[:, i] = rows[:, i]
+            g[:, i] = anew[:, i]
 
 
 def gradient(X, t, k, g, more):
