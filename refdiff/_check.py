@@ -67,7 +67,7 @@ def positive(**numbers: float) -> None:
 def whole(least: int = 1, **numbers: int) -> None:
     """Raise TypeError or ValueError naming the first that is no integer of at least `least`."""
     for name, value in numbers.items():
-        if not isinstance(value, int | np.integer):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
             raise TypeError(f"{name} must be an integer; got {value!r}")
         if value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}")

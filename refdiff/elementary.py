@@ -20,10 +20,11 @@ class Numbers(NamedTuple):
     (2 atanh(s) / s - 2) / s^2, (sin(pi g) / g - pi) / g^2 and
     (cos(pi g) / (1 - 4 g^2) - 1) / g^2, all but the first in their argument's square;
     adding and taking off `magic` rounds to an integer; `digits` are those behind the
-    binary point; 2^floor is the least power, `least` what no logit is below, and in a
-    sum of powers from `small` on a power below the least is nothing; `one` stands for 1 since in compiled code a literal would make float32 double. In units in
-    the last place exp2 errs by less than 1.3, log by 1, and at the worst arguments that
-    were found sin errs by 2.2, cos by 2.5, normals by 4.2 (4.5 in float32).
+    binary point; `tiny`, 2^floor, is the least power with all its digits, and `least`
+    what no logit is below; `one` stands for 1 since in compiled code a literal would make
+    float32 double. In units in the last place exp2 errs by less than 1.3, log by 1, and
+    at the worst arguments that were found sin errs by 2.2, cos by 2.5, normals by 4.2
+    (4.5 in float32).
     """
 
     F: type
@@ -34,7 +35,7 @@ class Numbers(NamedTuple):
     pi_less_2: float
     least: float
     floor: float
-    small: float
+    tiny: float
     magic: float
     log2_e: float
     ln2_high: float
@@ -48,7 +49,7 @@ class Numbers(NamedTuple):
 
 
 def _numbers(F, I, least, floor, digits, ln2_high, ln2_low, *polynomials):
-    constants = (1, 2, 0.5, np.pi - 2, least, floor, 2.0 ** (floor + 2 * digits))
+    constants = (1, 2, 0.5, np.pi - 2, least, floor, 2.0**floor)
     constants += 1.5 * 2.0**digits, 1 / np.log(2)
     constants = [F(v) for v in (*constants, ln2_high, ln2_low, np.sqrt(0.5))]
     tables = (tuple(F(v) for v in table) for table in polynomials)
@@ -174,12 +175,13 @@ def power(t: Array, r: Array, num: Numbers) -> Array:
 
 
 def exp2(v: float, num: Numbers) -> float:
-    """2^v for v <= 0, and 2^floor below the floor.
+    """2^v for floor <= v <= 0; below it less than `tiny`, and 0 from floor - 2 on.
 
+    There power's 1 is all bits of the exponent, which are taken off.
     Source: definition
     Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
     """
-    v = max(v, num.floor)
+    v = max(v, num.floor - num.two)
     t = v + num.magic
     return power(t, v - (t - num.magic), num)
 

@@ -4,8 +4,8 @@ A chain's table and a mixture's numbers are all that the kernel is given, so no 
 is written twice. Particle i's noise comes from its own stream (`noise`), and the result
 has the same bits for any number of threads, any block size, and for one process or many
 that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
-of numba). The first call in a process compiles for a few seconds; numba keeps the
-result on disk for the processes after it. Threads are the standard library's, so a
+of numba). The first call with a dtype compiles for some seconds, and numba keeps the
+result on disk: later processes load it in half a second. Threads are the standard library's, so a
 process that has used them may be forked; there are `threads` of them, or as many as
 NUMBA_NUM_THREADS in the environment says, or one a processor.
 """
@@ -49,8 +49,9 @@ def run(
     compiled once in each process, for chains that ask at signal 1 and noise 0 alone.
     x float64 or float32, which the run keeps; particle i has the stream first + i, and
     a run that goes on from another's end needs another seed: the same is the same noise.
-    -> the last state (n, d); with `every`, states 0, every, ... (1 + steps//every, n, d)
-    ValueError or TypeError that names the bad argument, or the level without a density.
+    -> the last state (n, d); with `every`, states 0, every, 2 every, ..., of which the
+    last is the end only if `every` divides the steps: (1 + steps // every, n, d)
+    ValueError or TypeError that names the bad argument.
     Source: definition
     Test: test_fast.py::test_a_run_is_the_numpy_drivers_with_the_same_normals
     """
@@ -59,14 +60,16 @@ def run(
     x = _points(x)
     noise.checked_stream(seed, first)
     whole(block=block, every=1 if every is None else every)
+    block, every = int(block), every and int(every)
     if not isinstance(chain, Chain):
         raise TypeError(f"chain must be a Chain; got {type(chain).__name__}")
     levels, ask = _levels(chain)
     if isinstance(law, Mixture):
         _fits(law, x)
-        numbers, score = (_tables(law, *levels)[0], law.mean), None
+        numbers, score = (*_tables(law, *levels, x.dtype)[:2], law.mean), None
     else:
-        numbers, score = (np.zeros((1, 1, 1)), np.zeros(1)), _own(law, levels, ask)
+        none = np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1)
+        numbers, score = none, _own(law, levels, ask, x)
     kept, step = (0, chain.steps) if every is None else (chain.steps // every, every)
     path = np.empty((1 + kept, *x.shape), x.dtype)
     path[0] = x  # and states behind it, or the last state over it
@@ -92,11 +95,11 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
 
     x = _points(x)
     _fits(law, x)
-    parts = _tables(law, np.ones(1), np.zeros(1))
-    table, (peak,) = (part.astype(x.dtype) for part in parts)
+    parts = _tables(law, np.ones(1), np.zeros(1), x.dtype)
+    table, (small,), (shift,) = (part.astype(x.dtype) for part in parts)
     result = np.empty(len(x), x.dtype)
     block = 2 * BLOCK
-    data = result, table, peak, block
+    data = result, table, small, shift, block
     _shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
     return result
 
@@ -138,7 +141,8 @@ def sample(
     # root root' = R' R: triangles take fewer products
     turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r").swapaxes(1, 2)
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
-    data = np.cumsum(law.weights), *parts, np.uint64(seed), np.uint64(first), BLOCK
+    edges = np.cumsum(law.weights)
+    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), BLOCK
     _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
 
@@ -189,15 +193,18 @@ def _levels(chain):
     return distinct.T, ask
 
 
-def _tables(law, signal, noise):
-    """A mixture's numbers at each level, (levels, components, numbers), and its peaks.
+def _tables(law, signal, noise, dtype):
+    """A mixture's numbers at each level (levels, components, numbers), `small`, shifts.
 
     A component, of covariance L D L' with a unit L, has the log of its weighted density
-    at its mean, in bits above the highest, which are the peaks, in nats; its mean; 1 / (2 D log 2); what is below the diagonal of L.
+    at its mean, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
-    nothing.
+    nothing. There logs are less a shift, in nats, that brings the highest to +-digits;
+    and in a sum of weights of at least `small` one that is cut off is nothing, even
+    times the pull of the narrowest, nor is a pull of the widest.
     """
     K, d = law.means.shape
+    num, bit = elementary.numbers(dtype), np.log(2)
     covs = signal[:, None, None, None] ** 2 * law.covs
     covs = covs + noise[:, None, None, None] ** 2 * np.eye(d)
     try:
@@ -211,20 +218,26 @@ def _tables(law, signal, noise):
     table = np.zeros((len(signal), full, size))
     table[:, K:, 0] = -np.inf
     top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
-    peaks = top.max(axis=1)
-    table[:, :K, 0] = (top - peaks[:, None]) / np.log(2)
+    most, reach = top.max(axis=1), num.digits * bit
+    shift = (d < 3) * (most - np.clip(most, -reach, reach))
+    table[:, :K, 0] = (top - shift[:, None]) / bit
     table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
     root = np.diagonal(L, axis1=2, axis2=3)
-    table[:, :K, 1 + wide : 1 + wide + d] = root**-2.0 / np.log(4)
+    inverse = root**-2.0 / (2 * bit)
+    table[:, :K, 1 + wide : 1 + wide + d] = inverse
     if d > 1:
         i, j = np.tril_indices(d, -1)
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
-    return table, peaks
+    high, low = inverse.max(axis=(1, 2)), inverse.min(axis=(1, 2))
+    small = np.maximum(high / low, low**-0.5) * 4.0**num.digits * num.tiny
+    return table, np.minimum(small, 1e30), shift
 
 
-def _own(score, levels, ask):
-    """Refuse what is no compiled score, or a chain that asks it at noised levels."""
+def _own(score, levels, ask, x):
+    """Refuse what fills no score, or a chain that asks it at noised levels."""
     from numba import config
+
+    from refdiff import kernel
 
     if not (hasattr(score, "py_func") or config.DISABLE_JIT and callable(score)):
         raise TypeError(
@@ -236,6 +249,13 @@ def _own(score, levels, ask):
         raise ValueError(
             "law must be a Mixture where a chain asks at other levels than signal 1, "
             f"noise 0; this chain asks at signal {signal}, noise {noise}"
+        )
+    points = np.ascontiguousarray(x[:64].T)
+    out = np.full_like(points, np.nan)
+    kernel.fill(score, points, out)
+    for row in np.flatnonzero(np.isnan(out).all(axis=1)):
+        raise ValueError(
+            f"law must fill out (d, B) from x (d, B); out[{row}] was left unset, or nan"
         )
     return score
 

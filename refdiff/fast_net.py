@@ -182,7 +182,7 @@ def run(
     asks = *_without_time(net, params, t), scale.astype(x.dtype)
     path, none = x[None].copy(), np.zeros((1, 1, 1), x.dtype)
     data = (
-        (none, none[0, 0]),
+        (none, none[0, 0], none[0, 0]),
         rows,
         np.uint64(seed),
         np.uint64(first),

@@ -6,8 +6,8 @@ rows of one number each, so that the compiler works on many particles at once. B
 padded to whole multiples of 64: no particle ever falls into the remainder of a loop,
 where sums could be fused otherwise, and so its bits depend on its own stream alone.
 Inner loops take whole arrays and indices: a slice costs more than some loops. Shapes:
-X, new (registers, d, n), where d is at least 2; g, more, out (d + 2, n): a row of pulls
-or score each dimension, s, m; z (d + 1, n); t (levels, components, numbers of each).
+X, new (registers, D, n), D = max(d, 2); g, more, out (D + 2, n): a row of the score each
+dimension, s, m; z (d + 1, n); t (levels, components, numbers of each).
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def term(x0, x1, component):
 def eight(X, t, k, o, g):
     """Rows g of components o..o+7 of t[k], written out to stay in registers.
 
-    m is 0, so that no weight has to wait for the largest logit: `far_out` mends the rest.
+    No weight has to wait for the largest logit: m is 0.
     """
     wide()
     num = numbers(g.dtype)
@@ -60,13 +60,14 @@ def eight(X, t, k, o, g):
         u = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
         v = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
         s = p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
-        g[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * (scale / s)
-        g[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * (scale / s)
+        over = scale / max(s, num.tiny)
+        g[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * over
+        g[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * over
         g[2, i], g[3, i] = s, 0
 
 
 def one(X, t, k, c, g):
-    """Rows g of component c of t[k] in any dimension, as `term` has it in two."""
+    """Rows g of component c of t[k] in any dimension, as `term` has it: a pull, no score."""
     wide()
     num = numbers(g.dtype)
     (_, d, n), logit = X.shape, g[-1]
@@ -90,62 +91,74 @@ def one(X, t, k, c, g):
         logit[i] = max(logit[i], num.least)
 
 
-def join(g, more):
-    """Make rows g those of their components and of those of rows more, used up."""
+def level(g, more):
+    """Make s of rows g and more those over the larger m of both."""
     wide()
     num = numbers(g.dtype)
     for i in range(g.shape[1]):
         m = max(g[-1, i], more[-1, i])
-        old = g[-2, i] * exp2(g[-1, i] - m, num)
-        new = more[-2, i] * exp2(more[-1, i] - m, num)
-        g[-2, i], g[-1, i] = old + new, m
-        more[-1, i], more[-2, i] = old / (old + new), new / (old + new)
+        g[-2, i] *= exp2(g[-1, i] - m, num)
+        more[-2, i] *= exp2(more[-1, i] - m, num)
+        g[-1, i] = m
+
+
+def join(g, more):
+    """Make rows g those of their components and of more's, over the same m."""
+    wide()
+    num = numbers(g.dtype)
+    for i in range(g.shape[1]):
+        s = g[-2, i] + more[-2, i]
+        least = max(s, num.tiny)
+        more[-1, i], more[-2, i] = g[-2, i] / least, more[-2, i] / least
+        g[-2, i] = s
     for j in range(len(g) - 2):
         for i in range(g.shape[1]):
             g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
 
 
 def singly(X, t, k, g, more):
-    """Rows g, in any dimension and however far out."""
+    """Rows g in any dimension, and however far out."""
     wide()
     num = numbers(g.dtype)
     scale = -num.two * (num.ln2_high + num.ln2_low)
     for c in range(t.shape[1]):
         one(X, t, k, c, more if c else g)
         if c:
+            level(g, more)
             join(g, more)
     for j in range(X.shape[1]):
         for i in range(X.shape[2]):
             g[j, i] *= scale
 
 
-def far_out(X, t, k, g):
-    """Rows g anew for particles whose weights are so small that some were cut off."""
-    anew, more, num = np.empty_like(g), np.empty_like(g), numbers(g.dtype)
+def far_out(X, t, k, g, more, small):
+    """Rows g anew for particles whose sum of weights is small."""
+    anew = np.empty_like(g)
     singly(X, t, k, anew, more)
     for i in range(g.shape[1]):
-        if g[-2, i] < num.small:
+        if g[-2, i] < small:
             g[:, i] = anew[:, i]
 
 
-def gradient(X, t, k, g, more):
+def gradient(X, t, k, g, more, small):
     """Rows g: the score at X[0] of the mixture t[k], s and m; more: room for a part.
 
-    The density is s 2^m over that of the highest peak; logits are in bits. One dimension
-    has a row of zeros beside it.
+    The density is s 2^m, logits are in bits. One dimension has a row of zeros beside it.
+    small: a sum of weights below which one that was cut off may matter.
     """
     wide()
-    num, count = numbers(g.dtype), 0
+    count = 0
     if X.shape[1] > 2:
-        return singly(X, t, k, g, more)
-    for o in range(0, t.shape[1], 8):
-        eight(X, t, k, o, more if o else g)
-        if o:
-            join(g, more)
-    for i in range(g.shape[1]):
-        count += g[-2, i] < num.small
-    if count:
-        far_out(X, t, k, g)
+        singly(X, t, k, g, more)
+    else:
+        for o in range(0, t.shape[1], 8):
+            eight(X, t, k, o, more if o else g)
+            if o:
+                join(g, more)
+        for i in range(g.shape[1]):
+            count += g[-2, i] < small
+        if count:
+            far_out(X, t, k, g, more, small)
 
 
 def advance(X, new, A, b, c, out, z, k):
@@ -163,10 +176,10 @@ def advance(X, new, A, b, c, out, z, k):
 
 
 def load(x, registers):
-    """Registers of rows, filled up with zeros; the first has x (n, d), turned."""
-    (n, d), wide = x.shape, max(x.shape[1], 2)
-    X = rows(registers * wide, -(-n // 64) * 64, x.dtype).reshape(registers, wide, -1)
-    X[0, :d, :n] = x.T
+    """Registers of rows; the first has x (n, d), turned, and copies of its last point."""
+    (n, d), D = x.shape, max(x.shape[1], 2)
+    X = rows(registers * D, -(-n // 64) * 64, x.dtype).reshape(registers, D, -1)
+    X[0, :d, :n], X[0, :d, n:] = x.T, x[-1:].T
     return X
 
 
@@ -188,7 +201,7 @@ def place(S, z, edges, means, roots, y):
                 y[j, i] += roots[S[0, i], j, r] * z[r, i]
 
 
-for function in (six, term, eight, one, join, singly, gradient, advance, place):
+for function in (six, term, eight, one, level, join, singly, gradient, advance, place):
     register_jitable(**LEAN)(function)
 for function in (far_out, load):
     register_jitable(**FUSED)(function)
@@ -197,17 +210,18 @@ for function in (far_out, load):
 def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
     """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
-    law: tables of the mixture, its mean; chain: A, b, c, ends of a `Chain`, whether it
-    is random, and ask[k]: row k's level, -1 for no model, -2 for the mean. Where one is
-    given, score(x, out), or the net (see `network`), stands in the mixture's place.
+    law: tables of the mixture, `small` of each, its mean; chain: A, b, c, ends of a
+    `Chain`, whether it is random, and ask[k]: row k's level, -1 for no model, -2 for the
+    mean. Where one is given, score(x, out), or the net (see `network`), stands in the
+    mixture's place.
     """
-    (tables, mean), (A, b, c, ends, random, ask), d = law, chain, x.shape[1]
+    (tables, small, mean), (A, b, c, ends, random, ask), d = law, chain, x.shape[1]
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X, new = load(x[at:end], A.shape[1]), load(x[at:end], A.shape[1])
-        _, wide, n = X.shape
+        _, D, n = X.shape
         z, S = rows(d + 1, n, X.dtype), streams(seed, STEPS, first + np.uint64(at), n)
-        out, more = rows(wide + 2, n, X.dtype), rows(wide + 2, n, X.dtype)
+        out, more = rows(D + 2, n, X.dtype), rows(D + 2, n, X.dtype)
         step, begins = 0, random
         for k in range(len(ends)):
             if begins:
@@ -218,7 +232,7 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
                 if net is not None:  # of these three numba compiles one
                     network(X[0], net, k, out)
                 elif score is None:
-                    gradient(X, tables, ask[k], out, more)
+                    gradient(X, tables, ask[k], out, more, small[ask[k]])
                 else:
                     score(X[0, :d], out[:d])
             advance(X, new, A, b, c, out, z, k)
@@ -228,23 +242,25 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
                 path[step // every - 1, at:end] = X[0, :d, : end - at].T
 
 
-own = njit(**FUSED)(run)  # takes the user's function, for which no cache is ever hit
+# These take the user's function, for which no cache is ever hit.
+fill = njit(**FUSED)(lambda score, x, out: score(x, out))
+own = njit(**FUSED)(run)
 run = njit(**KEPT)(run)
 
 
 @njit(**KEPT)
-def logpdf(x, lo, hi, result, table, peak, block):
-    """Log density at x[lo:hi], that of the highest peak given; x (n, d)  ->  (n,)."""
+def logpdf(x, lo, hi, result, table, small, shift, block):
+    """Log density at x[lo:hi], that of the table and a shift; x (n, d)  ->  (n,)."""
     num = numbers(x.dtype)
     wide()
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X = load(x[at:end], 1)
-        _, d, n = X.shape
-        g, more = rows(d + 2, n, x.dtype), rows(d + 2, n, x.dtype)
-        gradient(X, table, 0, g, more)
+        _, D, n = X.shape
+        g, more = rows(D + 2, n, x.dtype), rows(D + 2, n, x.dtype)
+        gradient(X, table, 0, g, more, small)
         for i in range(n):
-            g[0, i] = peak + (g[-1, i] * ln(num.two, num) + ln(g[-2, i], num))
+            g[0, i] = shift + (g[-1, i] * ln(num.two, num) + ln(g[-2, i], num))
         result[at:end] = g[0, : end - at]
 
 

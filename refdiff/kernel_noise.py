@@ -65,7 +65,7 @@ def widened(typing):
 def wide():
     """Let the caller's loops work on vectors of 512 bits, where LLVM would take 256.
 
-    Those that it puts by, on the stack, begin at lines of the cache.
+    Registers that are spilled to the stack are aligned to lines of the cache.
     """
 
 
@@ -94,7 +94,7 @@ def draw(S, z, step):
     odd = step * d % 2
     for i in range(S.shape[1] * odd):
         z[0, i] = z[d, i]
-    for j in range(odd, d, 2):  # loops so short that they overlap with themselves
+    for j in range(odd, d, 2):  # loops so short that processors overlap their rounds
         for i in range(S.shape[1]):
             w, a, b, c, e = xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])
             v, S[0, i], S[1, i], S[2, i], S[3, i] = xoshiro(a, b, c, e)

@@ -112,8 +112,8 @@ def normals(
 ) -> Array:
     """Normals that particles first..first+n-1 of a compiled run meet, step by step.
 
-    The same bits as the compiled ones. seed, first, stream >= 0 below 2^63; float32 has
-    normals of its own  ->  (steps, n, d)
+    The same bits as the compiled ones. seed, first, stream >= 0 below 2^63; float32's are
+    made in float32  ->  (steps, n, d)
     `z=normals(seed, *x.shape, steps=chain.steps, dtype=x.dtype)` in `chain.run(x, model,
     z=z)` replays a run.
     ValueError or TypeError that names the bad argument.

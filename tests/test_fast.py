@@ -182,10 +182,12 @@ def test_logpdf_and_score_are_the_mixtures(size):
 @pytest.mark.limit
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_components_far_from_a_point_weigh_nothing_in_any_order(dtype):
-    """Four of a chunk are millions below the rest, before them or behind."""
+    """Those of a chunk, or whole chunks, are millions below the rest."""
     near, far = np.array([0.0, 1.0]), np.array([3e3, 0.0])
-    for means in ([near] + [far] * 7, [far] * 7 + [near], [far] * 8):
-        law = Mixture(np.full(8, 1 / 8), means, np.broadcast_to(np.eye(2), (8, 2, 2)))
+    for few, many in ((0, 7), (7, 0), (0, 23), (8, 8), (16, 7), (23, 0), (8, None)):
+        means = [far] * few + ([] if many is None else [near] + [far] * many)
+        K = len(means)
+        law = Mixture(np.full(K, 1 / K), means, np.broadcast_to(np.eye(2), (K, 2, 2)))
         x = np.array([[0.5, 0.5], [-1.0, 2.0]], dtype)
         score, want = fast.score(law, x), law.score(x.astype(float))
         digits = np.finfo(dtype).eps * 8

@@ -1,4 +1,4 @@
-"""Compiled densities and scores far out, where a second pass finds the largest logit."""
+"""Compiled densities and scores far out, where components are taken one by one."""
 
 import numpy as np
 import pytest
@@ -20,35 +20,57 @@ def narrow_and_wide(d, unit=1.0):
 
 
 def outward(law, bits, dtype):
-    """Points on a ray whose densities lie so many bits below the highest peak's."""
-    wide = np.sqrt(law.covs[2].max())
+    """Points on a ray whose densities lie about so many bits below that at its start."""
+    wide = np.sqrt(law.covs[-1].max())
     steps = wide * np.sqrt(2 * np.log(2) * np.asarray(bits, float))
     ray = np.ones(law.d) / np.sqrt(law.d)
-    return (law.means[2] + steps[:, None] * ray).astype(dtype)
+    return (law.means[-1] + steps[:, None] * ray).astype(dtype)
 
 
-def peak_bits(law, x):
-    top = max(
-        np.log(w) - 0.5 * np.linalg.slogdet(2 * np.pi * cov)[1]
-        for w, cov in zip(law.weights, law.covs, strict=True)
-    )
-    return (law.logpdf(x.astype(float)) - top) / np.log(2)
+def agrees(law, x, digits):
+    """Log density and score at x are the mixture's, to so many units of rounding."""
+    eps = digits * np.finfo(x.dtype).eps
+    want, slope = law.logpdf(x.astype(float)), law.score(x.astype(float))
+    np.testing.assert_allclose(fast.logpdf(law, x), want, rtol=eps, atol=eps)
+    scale = np.abs(slope).max(axis=1, keepdims=True)
+    return (np.abs(fast.score(law, x) - slope) <= eps * scale).all()
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [1, 2, 3])
-def test_log_density_and_score_hold_on_both_sides_of_the_second_pass(d, dtype):
+def test_log_density_and_score_hold_on_both_sides_of_where_weights_are_cut(d, dtype):
     law, num = narrow_and_wide(d), elementary.numbers(dtype)
     x = outward(law, np.linspace(0, -1.6 * float(num.floor), 700), dtype)
-    bits = peak_bits(law, x)
-    least = np.log2(float(num.small))
-    assert bits.max() > least / 2 and bits.min() < 1.1 * float(num.floor)
-    digits = 200 * np.finfo(dtype).eps
-    want, slope = law.logpdf(x.astype(float)), law.score(x.astype(float))
-    np.testing.assert_allclose(fast.logpdf(law, x), want, rtol=digits, atol=digits)
-    scale = np.abs(slope).max(axis=1, keepdims=True)
-    assert (np.abs(fast.score(law, x) - slope) <= digits * scale).all()
+    _, (small,), (shift,) = fast._tables(law, np.ones(1), np.zeros(1), dtype)
+    bits = (law.logpdf(x.astype(float)) - shift) / np.log(2)
+    assert bits.max() > -20 > np.log2(small) > num.floor > bits.min()
+    assert agrees(law, x, 200)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("apart", [5.0, 1e3])
+@pytest.mark.parametrize("ratio", [1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_narrow_component_elsewhere_does_not_pull(dtype, ratio, apart):
+    """Its pull is ratio^2 times as strong: no weight may be larger than it is."""
+    for d in (1, 2, 3):
+        covs = np.stack([ratio**-2.0 * np.eye(d), np.eye(d)])
+        means = np.zeros((2, d))
+        means[0] = apart
+        for weights in ([0.5, 0.5], [0.999, 0.001]):
+            law = Mixture(weights, means, covs)
+            x = outward(law, np.linspace(0, 300, 300), dtype)
+            x[::2, 0] *= -1
+            assert agrees(law, x[np.abs(x - apart).max(axis=1) > 0.1 * apart], 300)
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("unit", [1e-140, 1e-60, 1e60, 1e120])
+def test_scores_do_not_underflow_in_large_units(unit):
+    for d in (1, 2):
+        law = Mixture([1.0], np.zeros((1, d)), unit**2 * np.eye(d)[None])
+        assert agrees(law, outward(law, np.linspace(0, 1200, 300), float), 300)
 
 
 @pytest.mark.identity

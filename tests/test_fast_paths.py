@@ -1,5 +1,6 @@
 """Compiled runs on rarely travelled paths: odd dimensions, rare rows, float32, far out."""
 
+import numba
 import numpy as np
 import pytest
 from test_fast import GRID, LAW, VP, a_mixture, gaussian_score, numpy_run
@@ -7,6 +8,7 @@ from test_fast_edges import near
 
 from refdiff import exponential, fast, fast_net, noise, targets
 from refdiff.chain import Chain
+from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.net import MLP
 from refdiff.probe import tabulate
@@ -86,6 +88,41 @@ def test_an_own_score_is_asked_at_signal_1_and_noise_0_alone(signal, noise):
     row = Chain(one[None, None], one[None], one[None], *level, one, one > 0)
     with pytest.raises(ValueError, match="where a chain asks at other levels"):
         fast.run(row, gaussian_score, np.zeros((4, 2)), seed=1)
+
+
+@numba.njit
+def returned(x, out):
+    return -x
+
+
+@numba.njit
+def halfway(x, out):
+    out[0] = -x[0]
+
+
+def test_an_own_score_that_fills_nothing_or_a_part_is_refused():
+    chain, x = langevin_chain(0.1, 3), fast.start(1, 9, 2)
+    for law, row in ((returned, 0), (halfway, 1)):
+        with pytest.raises(
+            ValueError, match=rf"law must fill out .*; out\[{row}\] was"
+        ):
+            fast.run(chain, law, x, seed=1)
+
+
+@numba.njit
+def radial(x, out):
+    """Score of a density 1 / r, which has no value at 0."""
+    for i in range(x.shape[1]):
+        square = x[0, i] ** 2 + x[1, i] ** 2
+        out[0, i], out[1, i] = -x[0, i] / square, -x[1, i] / square
+
+
+def test_an_own_score_sees_no_points_but_the_particles():
+    """Even where division by zero raises, as in a function that Python called first."""
+    x = fast.start(1, 9, 2)
+    radial(x.T.copy(), np.zeros((2, 9)))
+    got = fast.run(langevin_chain(0.001, 3), radial, x, seed=1)
+    assert np.isfinite(got).all()
 
 
 @pytest.mark.oracle

@@ -1,5 +1,6 @@
 """What compiled code is built with, and that it works wherever numba may not write."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -69,6 +70,19 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
     assert text.count("np.sqrt(-num.two * ln(abs(u), num))") == 1
     source.write_text(text.replace("np.sqrt(-num.two *", "np.sqrt(-num.one *"))
     assert run()[0] != first[0]
+
+
+def test_every_module_that_kernels_import_is_one_of_their_sources():
+    """But for what is compiled into none: a version of it makes no machine code stale."""
+    needed = {path.stem for path in PACKAGE.glob("kernel_*.py")} | {"kernel"}
+    for path in [PACKAGE / f"{name}.py" for name in needed]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("refdiff"):
+                inside = node.module.split(".")[1:] or [
+                    alias.name for alias in node.names
+                ]
+                needed |= set(inside)
+    assert needed == set(kernel_noise.SOURCES)
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
