@@ -6,6 +6,7 @@ operations one by one, and so have the same bits.
 """
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ def forget():
     files = (Path(__file__).with_name(f"{source}.py") for source in SOURCES)
     newest = max(file.stat().st_mtime for file in files)
     for index in kept.glob("kernel*.nbi"):
-        if index.stat().st_mtime < newest:
-            index.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process forgets it too
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 try:

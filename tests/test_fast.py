@@ -201,6 +201,7 @@ def test_samples_have_the_mixtures_law():
     assert ks_passes(x, mixture_cdf(law))[0]
     first = fast.sample(law, 10, 3, first=50)
     assert first.tobytes() == x[50:60].tobytes()
+    assert len(np.unique(x)) == MANY
     whole = fast.sample(LAW, MANY, 4)
     part = LAW.responsibilities(whole).mean(axis=0)
     error = np.sqrt(LAW.weights / MANY)  # at least its standard error

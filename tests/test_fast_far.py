@@ -1,11 +1,18 @@
 """Compiled densities and scores far out, where components are taken one by one."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
+from test_fast import a_mixture, numpy_run
+from test_fast_edges import near
 
 from refdiff import elementary, fast, kernel_noise
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
+from refdiff.probe import tabulate
+from refdiff.schedule import Level
 
 DTYPES = [np.float64, np.float32]
 
@@ -94,13 +101,36 @@ def test_a_particle_far_out_leaves_the_bits_of_its_neighbours(d, K, dtype):
 
 
 @pytest.mark.limit
-@pytest.mark.parametrize("d, unit", [(2, 1e-100), (2, 1e100), (60, 1e-4), (60, 1e4)])
+@pytest.mark.parametrize("d, unit", [(2, 1e-150), (2, 1e120), (60, 1e-4), (60, 1e4)])
 def test_peaks_may_be_as_high_or_as_low_as_numbers_go(d, unit):
     law = narrow_and_wide(d, unit)
     x = law.sample(50, np.random.default_rng(3))
     np.testing.assert_allclose(fast.logpdf(law, x), law.logpdf(x), rtol=1e-13)
     slope = law.score(x)
     assert np.abs(fast.score(law, x) - slope).max() <= 1e-11 * np.abs(slope).max()
+
+
+@pytest.mark.limit
+def test_the_peak_of_the_narrowest_may_be_beyond_float32():
+    covs = np.array([1.0, 1e-28])[:, None, None] * np.eye(2)
+    law = Mixture([0.5, 0.5], np.zeros((2, 2)), covs)
+    assert agrees(law, (1e-14 * fast.start(1, 20, 2)).astype(np.float32), 1000)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("d", [1, 2])
+def test_particles_far_out_are_asked_at_the_level_of_their_row(d):
+    levels = Level(1.0, 0.0, 1.0), Level(0.5, 0.5, 1.0)
+    steps = [lambda x, z, model, at=at: x + 0.1 * model(x, at) for at in levels]
+    chain, law, x = tabulate(steps), narrow_and_wide(d), 200 * fast.start(1, 9, d)
+    near(fast.run(chain, law, x, seed=1), numpy_run(chain, law, x, 1)[-1], 1e-12)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_more_than_eight_components_far_out(d):
+    law, x = a_mixture(11, d), 400 * fast.start(2, 60, d)
+    assert agrees(law, x, 100)
 
 
 @pytest.mark.identity
@@ -130,3 +160,22 @@ def test_work_is_shared_in_whole_blocks_and_evenly(threads):
         blocks = [-(-(hi - lo) // block) for lo, hi in pieces]
         assert min(blocks) > 0 and max(blocks) - min(blocks) <= 1
         assert len(pieces) == min(8 * threads, -(-n // block))
+
+
+def test_as_many_threads_share_it_as_are_asked_for():
+    seen = set()
+
+    def work(lo, hi):
+        seen.add(threading.get_ident())
+        time.sleep(0.01)
+
+    fast._shared(2, 64, 1, work)
+    assert len(seen) == 2
+
+
+def test_what_goes_wrong_in_a_thread_is_not_lost():
+    def work(lo, hi):
+        raise ArithmeticError(f"at {lo}")
+
+    with pytest.raises(ArithmeticError, match="at 0"):
+        fast._shared(2, 1000, 64, work)

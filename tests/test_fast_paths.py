@@ -154,6 +154,16 @@ def test_logits_are_cut_off_where_it_is_said(d, dtype, far):
 
 
 @pytest.mark.oracle
+def test_levels_may_differ_in_their_noise_alone():
+    levels = Level(1.0, 0.5, 1.0), Level(1.0, 2.0, 1.0)
+    chain = tabulate(
+        [lambda x, z, model, at=at: x + 0.3 * model(x, at) for at in levels]
+    )
+    x = fast.start(1, 9, 2)
+    near(fast.run(chain, LAW, x, seed=1), numpy_run(chain, LAW, x, 1)[-1], 1e-13)
+
+
+@pytest.mark.oracle
 def test_a_row_may_ask_for_a_second_register_alone():
     one, no = np.ones(2), np.zeros(2)
     A = np.array([[[1.0, 0], [0, 0]], [[1, 1], [0, 0]]])

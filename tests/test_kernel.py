@@ -72,6 +72,28 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
     assert run()[0] != first[0]
 
 
+@pytest.mark.parametrize("index", ["kernel.run", "kernel_net.update"])
+@pytest.mark.parametrize("source", kernel_noise.SOURCES)
+def test_a_change_in_any_source_makes_every_kernel_forgotten(
+    source, index, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    kernel_noise.forget()
+    (folder,) = (tmp_path / "cache").iterdir()
+    for name in kernel_noise.SOURCES:
+        (tmp_path / f"{name}.py").touch()
+        os.utime(tmp_path / f"{name}.py", (1, 1))
+    kept = folder / f"{index}.nbi"
+    kept.touch()
+    os.utime(kept, (2, 2))
+    monkeypatch.setattr(kernel_noise, "__file__", str(tmp_path / "kernel_noise.py"))
+    kernel_noise.forget()
+    assert kept.exists()
+    os.utime(tmp_path / f"{source}.py", (3, 3))
+    kernel_noise.forget()
+    assert not kept.exists()
+
+
 def test_every_module_that_kernels_import_is_one_of_their_sources():
     """But for what is compiled into none: a version of it makes no machine code stale."""
     needed = {path.stem for path in PACKAGE.glob("kernel_*.py")} | {"kernel"}
