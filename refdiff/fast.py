@@ -86,8 +86,8 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
 
     Beyond about 1e150 standard deviations (4e18 in float32) it is cut off, and `score`
-    wrong; so is that of float32 where standard deviations differ by more than 1e16.
-    ValueError or TypeError that names the bad argument, as for a singular covariance.
+    wrong. ValueError or TypeError that names the bad argument, as for a covariance that
+    is singular or whose inverse is beyond the dtype.
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
     """
@@ -228,6 +228,12 @@ def _tables(law, signal, noise, dtype):
     if d > 1:
         i, j = np.tril_indices(d, -1)
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
+    largest = np.abs(table[:, :K]).max(initial=0)
+    if not largest <= np.finfo(dtype).max:
+        raise ValueError(
+            "law must have means and inverse variances that are numbers of "
+            f"{num.F.__name__}; it holds {largest:.3g}"
+        )
     high, low = inverse.max(axis=(1, 2)), inverse.min(axis=(1, 2))
     small = np.maximum(high / low, low**-0.5) * 4.0**num.digits * num.tiny
     return table, np.minimum(small, 1e30), shift

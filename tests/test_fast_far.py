@@ -117,6 +117,18 @@ def test_the_peak_of_the_narrowest_may_be_beyond_float32():
     assert agrees(law, (1e-14 * fast.start(1, 20, 2)).astype(np.float32), 1000)
 
 
+@pytest.mark.limit
+@pytest.mark.parametrize("d", [2, 3])
+def test_what_float32_does_not_hold_is_refused(d):
+    x = np.zeros((1, d), np.float32)
+    for unit, mean in ((1e-20, 0.0), (1.0, 1e39)):
+        law = Mixture([1.0], np.full((1, d), mean), unit**2 * np.eye(d)[None])
+        for function in (fast.score, fast.logpdf):
+            with pytest.raises(ValueError, match="law must have .* numbers of float32"):
+                function(law, x)
+        assert np.isfinite(fast.logpdf(law, x.astype(float) + mean)).all()
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("d", [1, 2])
 def test_particles_far_out_are_asked_at_the_level_of_their_row(d):
