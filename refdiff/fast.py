@@ -5,9 +5,9 @@ is written twice. Particle i's noise comes from its own stream (`noise`), and th
 has the same bits for any number of threads, any block size, and for one process or many
 that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
 of numba). The first call with a dtype compiles for some seconds, and numba keeps the
-result on disk: later processes load it in half a second. Threads are the standard library's, so a
-process that has used them may be forked; there are `threads` of them, or as many as
-NUMBA_NUM_THREADS in the environment says, or one a processor.
+result on disk: later processes load it in half a second. Threads are the standard
+library's, so a process that has used them may be forked; there are `threads` of them, or
+as many as NUMBA_NUM_THREADS in the environment says, or one a processor.
 """
 
 from collections.abc import Callable
@@ -193,6 +193,18 @@ def _levels(chain):
     return distinct.T, ask
 
 
+def _roots(law, signal, noise):
+    """Triangular roots of the covariances (levels, K, d, d) at each level."""
+    covs = signal[:, None, None, None] ** 2 * law.covs
+    covs = covs + noise[:, None, None, None] ** 2 * np.eye(law.d)
+    try:
+        return gaussian.cholesky(covs)
+    except ValueError as reason:
+        raise ValueError(
+            f"law must have a density where it is asked: {reason}"
+        ) from None
+
+
 def _tables(law, signal, noise, dtype):
     """A mixture's numbers at each level (levels, components, numbers), `small`, shifts.
 
@@ -204,15 +216,7 @@ def _tables(law, signal, noise, dtype):
     times the pull of the narrowest, nor is a pull of the widest.
     """
     K, d = law.means.shape
-    num, bit = elementary.numbers(dtype), np.log(2)
-    covs = signal[:, None, None, None] ** 2 * law.covs
-    covs = covs + noise[:, None, None, None] ** 2 * np.eye(d)
-    try:
-        L = gaussian.cholesky(covs)
-    except ValueError as reason:
-        raise ValueError(
-            f"law must have a density where it is asked: {reason}"
-        ) from None
+    num, bit, L = elementary.numbers(dtype), np.log(2), _roots(law, signal, noise)
     wide, full = max(d, 2), K if d > 2 else -(-K // 8) * 8
     size = 1 + 2 * wide + wide * (wide - 1) // 2
     table = np.zeros((len(signal), full, size))
