@@ -212,8 +212,8 @@ def _tables(law, signal, noise, dtype):
     at its mean, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing. There logs are less a shift, in nats, that brings the highest to +-digits;
-    and in a sum of weights of at least `small` one that is cut off is nothing, even
-    times the pull of the narrowest, nor is a pull of the widest.
+    and in a sum of weights of at least `small` one that is cut off is nothing, even in
+    the narrowest, which pulls as many times as it is narrower; nor is a pull of the widest.
     """
     K, d = law.means.shape
     num, bit, L = elementary.numbers(dtype), np.log(2), _roots(law, signal, noise)
@@ -239,7 +239,7 @@ def _tables(law, signal, noise, dtype):
             f"{num.F.__name__}; it holds {largest:.3g}"
         )
     high, low = inverse.max(axis=(1, 2)), inverse.min(axis=(1, 2))
-    small = np.maximum(high / low, low**-0.5) * 4.0**num.digits * num.tiny
+    small = np.maximum((high / low) ** 0.5, low**-0.5) * 4.0**num.digits * num.tiny
     return table, np.minimum(small, 1e30), shift
 
 

@@ -73,6 +73,29 @@ def test_a_narrow_component_elsewhere_does_not_pull(dtype, ratio, apart):
 
 
 @pytest.mark.limit
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_weight_that_matters_is_cut_off(dtype):
+    """The second of two components, where both weigh almost nothing."""
+    law = Mixture([0.5, 0.5], [[-1.0, 0], [1, 0]], np.stack([np.eye(2)] * 2))
+    y = np.sqrt(np.linspace(-0.5, -1.1, 500) * float(elementary.numbers(dtype).floor))
+    for x in (-5.0, -2.0, 0.0, 3.0):
+        assert agrees(law, np.stack([x + 0 * y, y * 1.1774], 1).astype(dtype), 100)
+
+
+@pytest.mark.limit
+def test_nor_is_one_that_is_small_but_pulls_with_might():
+    """Of width 1e-12 beside 1, where its weight leaves the numbers of float32.
+
+    Logits of 130 bits are rounded there by 90 units.
+    """
+    x = np.linspace(12, 16, 300)[:, None] * np.array([1e-12, 0])
+    for apart in np.linspace(0.5, 6, 12):
+        covs = np.array([1e-24, 1])[:, None, None] * np.eye(2)
+        law = Mixture([0.5, 0.5], [[0.0, 0], [-apart, 0]], covs)
+        assert agrees(law, x.astype(np.float32), 300)
+
+
+@pytest.mark.limit
 @pytest.mark.parametrize("unit", [1e-140, 1e-60, 1e60, 1e120])
 def test_scores_do_not_underflow_in_large_units(unit):
     for d in (1, 2):
