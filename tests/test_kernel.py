@@ -16,6 +16,8 @@ from refdiff.mixture import Mixture
 
 PACKAGE = Path(kernel_noise.__file__).parent
 
+compiled = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+
 CODE = """
 import numpy as np
 from refdiff import fast
@@ -72,6 +74,7 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
     assert run()[0] != first[0]
 
 
+@compiled
 @pytest.mark.parametrize("index", ["kernel.run", "kernel_net.update"])
 @pytest.mark.parametrize("source", kernel_noise.SOURCES)
 def test_a_change_in_any_source_makes_every_kernel_forgotten(
@@ -107,7 +110,7 @@ def test_every_module_that_kernels_import_is_one_of_their_sources():
     assert needed == set(kernel_noise.SOURCES)
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@compiled
 def test_vectors_may_be_wide():
     """The attributes are in what LLVM is given, and not without the call."""
 
