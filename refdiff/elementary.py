@@ -20,7 +20,7 @@ class Numbers(NamedTuple):
     (2 atanh(s) / s - 2) / s^2, (sin(pi g) / g - pi) / g^2 and
     (cos(pi g) / (1 - 4 g^2) - 1) / g^2, all but the first in their argument's square;
     adding and taking off `magic` rounds to an integer; `digits` are those behind the
-    binary point; `tiny`, 2^floor, is the least power with all its digits, and `least`
+    binary point; `tiny`, 2^floor, is the least that exp2 has digits for, and `least`
     what no logit is below; `one` stands for 1 since in compiled code a literal would make
     float32 double. In units in the last place exp2 errs by less than 1.3, log by 1, and
     at the worst arguments that were found sin errs by 2.2, cos by 2.5, normals by 4.2
@@ -177,7 +177,7 @@ def power(t: Array, r: Array, num: Numbers) -> Array:
 def exp2(v: float, num: Numbers) -> float:
     """2^v for floor <= v <= 0; below it less than `tiny`, and 0 from floor - 2 on.
 
-    There power's 1 is all bits of the exponent, which are taken off.
+    For there power's 1, whose bits are its exponent's alone, has all of them taken off.
     Source: definition
     Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
     """

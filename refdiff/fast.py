@@ -46,7 +46,8 @@ def run(
     """Run a chain from x (n, d) against the exact score of a mixture, or an own score.
 
     law: a Mixture, or a numba-jitted score(x, out) that fills out (d, B) from x (d, B),
-    compiled once in each process, for chains that ask at signal 1 and noise 0 alone.
+    of which the last columns may repeat a particle; it is compiled in each process, tried
+    at the first particles, and for chains that ask at signal 1 and noise 0 alone.
     x float64 or float32, which the run keeps; particle i has the stream first + i, and
     a run that goes on from another's end needs another seed: the same is the same noise.
     -> the last state (n, d); with `every`, states 0, every, 2 every, ..., of which the

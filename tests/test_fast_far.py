@@ -52,7 +52,7 @@ def test_log_density_and_score_hold_on_both_sides_of_where_weights_are_cut(d, dt
     _, (small,), (shift,) = fast._tables(law, np.ones(1), np.zeros(1), dtype)
     bits = (law.logpdf(x.astype(float)) - shift) / np.log(2)
     assert bits.max() > -20 > np.log2(small) > num.floor > bits.min()
-    assert agrees(law, x, 200)
+    assert agrees(law, x, 60)
 
 
 @pytest.mark.oracle
@@ -69,7 +69,7 @@ def test_a_narrow_component_elsewhere_does_not_pull(dtype, ratio, apart):
             law = Mixture(weights, means, covs)
             x = outward(law, np.linspace(0, 300, 300), dtype)
             x[::2, 0] *= -1
-            assert agrees(law, x[np.abs(x - apart).max(axis=1) > 0.1 * apart], 300)
+            assert agrees(law, x[np.abs(x - apart).max(axis=1) > 0.1 * apart], 10)
 
 
 @pytest.mark.limit
@@ -79,7 +79,7 @@ def test_no_weight_that_matters_is_cut_off(dtype):
     law = Mixture([0.5, 0.5], [[-1.0, 0], [1, 0]], np.stack([np.eye(2)] * 2))
     y = np.sqrt(np.linspace(-0.5, -1.1, 500) * float(elementary.numbers(dtype).floor))
     for x in (-5.0, -2.0, 0.0, 3.0):
-        assert agrees(law, np.stack([x + 0 * y, y * 1.1774], 1).astype(dtype), 100)
+        assert agrees(law, np.stack([x + 0 * y, y * 1.1774], 1).astype(dtype), 10)
 
 
 @pytest.mark.limit
@@ -100,7 +100,8 @@ def test_nor_is_one_that_is_small_but_pulls_with_might():
 def test_scores_do_not_underflow_in_large_units(unit):
     for d in (1, 2):
         law = Mixture([1.0], np.zeros((1, d)), unit**2 * np.eye(d)[None])
-        assert agrees(law, outward(law, np.linspace(0, 1200, 300), float), 300)
+        x = outward(law, np.linspace(0, 1200, 300), float)
+        np.testing.assert_allclose(fast.score(law, x), law.score(x), rtol=1e-14)
 
 
 @pytest.mark.identity
@@ -137,7 +138,7 @@ def test_peaks_may_be_as_high_or_as_low_as_numbers_go(d, unit):
 def test_the_peak_of_the_narrowest_may_be_beyond_float32():
     covs = np.array([1.0, 1e-28])[:, None, None] * np.eye(2)
     law = Mixture([0.5, 0.5], np.zeros((2, 2)), covs)
-    assert agrees(law, (1e-14 * fast.start(1, 20, 2)).astype(np.float32), 1000)
+    assert agrees(law, (1e-14 * fast.start(1, 20, 2)).astype(np.float32), 10)
 
 
 @pytest.mark.limit
@@ -165,7 +166,7 @@ def test_particles_far_out_are_asked_at_the_level_of_their_row(d):
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_more_than_eight_components_far_out(d):
     law, x = a_mixture(11, d), 400 * fast.start(2, 60, d)
-    assert agrees(law, x, 100)
+    assert agrees(law, x, 10)
 
 
 @pytest.mark.identity

@@ -16,7 +16,7 @@ from refdiff.mixture import Mixture
 
 PACKAGE = Path(kernel_noise.__file__).parent
 
-compiled = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+of_numba = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 
 CODE = """
 import numpy as np
@@ -74,7 +74,7 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
     assert run()[0] != first[0]
 
 
-@compiled
+@of_numba
 @pytest.mark.parametrize("index", ["kernel.run", "kernel_net.update"])
 @pytest.mark.parametrize("source", kernel_noise.SOURCES)
 def test_a_change_in_any_source_makes_every_kernel_forgotten(
@@ -98,7 +98,7 @@ def test_a_change_in_any_source_makes_every_kernel_forgotten(
 
 
 def test_every_module_that_kernels_import_is_one_of_their_sources():
-    """But for what is compiled into none: a version of it makes no machine code stale."""
+    """One that is left out may change, and old machine code would run on."""
     needed = {path.stem for path in PACKAGE.glob("kernel_*.py")} | {"kernel"}
     for path in [PACKAGE / f"{name}.py" for name in needed]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -110,7 +110,7 @@ def test_every_module_that_kernels_import_is_one_of_their_sources():
     assert needed == set(kernel_noise.SOURCES)
 
 
-@compiled
+@of_numba
 def test_vectors_may_be_wide():
     """The attributes are in what LLVM is given, and not without the call."""
 
