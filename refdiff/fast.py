@@ -16,6 +16,7 @@ import numpy as np
 
 from refdiff import elementary, gaussian, noise
 from refdiff._check import Array, finite, whole
+from refdiff._share import shared
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
@@ -79,7 +80,7 @@ def run(
     data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
     compiled = kernel.run if score is None else kernel.own
     to = path if every is None else path[1:]
-    _shared(threads, len(x), block, lambda lo, hi: compiled(x, to, lo, hi, step, *data))
+    shared(threads, len(x), block, lambda lo, hi: compiled(x, to, lo, hi, step, *data))
     return path[0] if every is None else path
 
 
@@ -101,7 +102,7 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     result = np.empty(len(x), x.dtype)
     block = 2 * BLOCK
     data = result, table, small, shift, block
-    _shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
+    shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
     return result
 
 
@@ -144,7 +145,7 @@ def sample(
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
     edges = np.cumsum(law.weights)
     data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), BLOCK
-    _shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
+    shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
 
 
@@ -269,27 +270,3 @@ def _own(score, levels, ask, x):
             f"law must fill out (d, B) from x (d, B); out[{row}] was left unset, or nan"
         )
     return score
-
-
-def _shared(threads, n, block, work):
-    """Call work(lo, hi) for pieces of range(n), whole blocks each, in threads."""
-    from concurrent.futures import ThreadPoolExecutor  # imported late, as it is slow
-
-    from numba import config
-
-    threads = config.NUMBA_NUM_THREADS if threads is None else threads
-    whole(threads=threads)
-    blocks = -(-n // block)
-    parts = min(8 * threads, blocks)
-    edges = [blocks * part // parts * block for part in range(parts)] + [n]
-
-    def quietly(part):  # without compilation, integers that wrap would warn
-        with np.errstate(all="ignore"):
-            work(edges[part], edges[part + 1])
-
-    if threads == 1 or parts == 1:
-        for part in range(parts):
-            quietly(part)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(quietly, range(parts)))

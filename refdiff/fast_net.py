@@ -20,6 +20,7 @@ import numpy as np
 
 from refdiff import fast, noise, train
 from refdiff._check import Array, finite, whole
+from refdiff._share import shared
 from refdiff.chain import Chain
 from refdiff.net import MLP
 from refdiff.targets import Model, Network
@@ -195,7 +196,7 @@ def run(
         kernel.run(x, path, lo, hi, chain.steps, *data)
 
     with _threads(None):
-        fast._shared(threads, len(x), BLOCK, work)
+        shared(threads, len(x), BLOCK, work)
     return path[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_fast import a_mixture, numpy_run
 from test_fast_edges import near
 
-from refdiff import elementary, fast, kernel_noise
+from refdiff import _share, elementary, fast, kernel_noise
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.probe import tabulate
@@ -181,7 +181,7 @@ def test_rows_begin_at_a_line_of_the_cache(dtype):
 def shared(threads, n, block):
     """Pieces (lo, hi) of range(n), in order."""
     pieces = []
-    fast._shared(threads, n, block, lambda lo, hi: pieces.append((lo, hi)))
+    _share.shared(threads, n, block, lambda lo, hi: pieces.append((lo, hi)))
     return sorted(pieces)
 
 
@@ -205,13 +205,18 @@ def test_as_many_threads_share_it_as_are_asked_for():
         seen.add(threading.get_ident())
         time.sleep(0.01)
 
-    fast._shared(2, 64, 1, work)
+    _share.shared(2, 64, 1, work)
     assert len(seen) == 2
 
 
 def test_what_goes_wrong_in_a_thread_is_not_lost():
-    def work(lo, hi):
-        raise ArithmeticError(f"at {lo}")
+    for threads in (1, 2, 3):
+        for wrong in (0, 512, 896):  # the first piece, one between, and the last
 
-    with pytest.raises(ArithmeticError, match="at 0"):
-        fast._shared(2, 1000, 64, work)
+            def work(lo, hi, wrong=wrong):
+                time.sleep(0.001)
+                if lo == wrong:
+                    raise ArithmeticError(f"at {lo}")
+
+            with pytest.raises(ArithmeticError, match=f"at {wrong}"):
+                _share.shared(threads, 1000, 64, work)
