@@ -31,6 +31,7 @@ KEYS = {
     "Efron11": "B. Efron, Tweedie's Formula and Selection Bias, 2011",
     "Elfwing18": "Elfwing, Uchibe, Doya, Sigmoid-Weighted Linear Units for Neural "
     "Network Function Approximation in Reinforcement Learning, 2018",
+    "Eve64": "J. Eve, The Evaluation of Polynomials, Numerische Mathematik 6, 1964",
     "Gillespie77": "D. T. Gillespie, Exact Stochastic Simulation of Coupled Chemical "
     "Reactions, 1977",
     "Hang23": "Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo, Efficient Diffusion Training via "

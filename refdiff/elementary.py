@@ -16,9 +16,9 @@ from refdiff._check import Array
 class Numbers(NamedTuple):
     """A floating-point type F, the integers I of its width, and its constants.
 
-    exp2, log, sin, cos: nearly minimax polynomials, highest power first, of 2^r,
-    (2 atanh(s) / s - 2) / s^2, (sin(pi g) / g - pi) / g^2 and
-    (cos(pi g) / (1 - 4 g^2) - 1) / g^2, all but the first in their argument's square;
+    exp2 and exp2_end: a nearly minimax polynomial of 2^r, as `higher` and `lower` take it;
+    log, sin, cos: such of (2 atanh(s) / s - 2) / s^2, (sin(pi g) / g - pi) / g^2 and
+    (cos(pi g) / (1 - 4 g^2) - 1) / g^2 in their argument's square, highest power first;
     adding and taking off `magic` rounds to an integer; `digits` are those behind the
     binary point; `tiny`, 2^floor, is the least that exp2 has digits for, and `least`
     what no logit is below; `one` stands for 1 since in compiled code a literal would make
@@ -43,6 +43,7 @@ class Numbers(NamedTuple):
     root_half: float
     digits: int
     exp2: tuple
+    exp2_end: tuple
     log: tuple
     sin: tuple
     cos: tuple
@@ -59,10 +60,10 @@ def _numbers(F, I, least, floor, digits, ln2_high, ln2_low, *polynomials):
 # fmt: off
 DOUBLE = _numbers(
     np.float64, np.int64, -1e300, -1021, 52, 0.6931471803691238, 1.9082149292705877e-10,
-    (4.078067107545914e-10, 7.072570411128527e-09, 1.0180647695976878e-07,
-     1.3215442675334397e-06, 1.5252727385089766e-05, 0.00015403530441572143,
-     0.0013333558153440098, 0.009618129107607003, 0.05550410866479039,
-     0.24022650695910097, 0.6931471805599457, 1.0),
+    (7.9375, 4.434773523149006e-10, -1.7566927162994994e-08, 705.1578774985383,
+     1.0134386915975724e-05, 50.994460631774864, 0.00013988299030253537,
+     36.7855283889656, 0.003120098833278293),
+    (0.055504108664820084, 0.2402265069591013, 0.6931471805599453, 1.0),
     (0.1478811389667575, 0.15314890470635323, 0.18183528710241784, 0.22222199328491068,
      0.28571428734087023, 0.3999999999945832, 0.6666666666666726),
     (7.69472732830679e-07, -2.1903185420805378e-05, 0.0004662996887731736,
@@ -74,8 +75,9 @@ DOUBLE = _numbers(
 )
 SINGLE = _numbers(
     np.float32, np.int32, -1e37, -125, 23, 0.693359375, -0.00021219444005469057,
-    (1.52019165e-05, 0.00015469291, 0.0013333922, 0.009618027, 0.055504102, 0.2402265,
-     0.6931472, 1),
+    (4.125, 0.00015353367116284665, -0.0005600917406366457, 41.69626135239458,
+     0.051203580093043564),
+    (0.2402264791377212, 0.693147202855091, 1.0),
     (0.29866808623581387, 0.3997775959224229, 0.6666677413054443),
     (0.07756038790622123, -0.598242127852954, 2.5500697267754604, -5.167709684836388),
     (0.006038524195618667, -0.05718463577059123, 0.31949744139436287,
@@ -159,31 +161,52 @@ def turns(x: Array, num: Numbers) -> tuple[Array, Array]:
     return side * c, side * s
 
 
-def power(t: Array, r: Array, num: Numbers) -> Array:
-    """2^(n + r), |r| <= 1/2, of t = n + magic, whose last bits are those of n.
+def split(v: float, num: Numbers) -> tuple[float, float]:
+    """Parts of v = n + r, |r| <= 1/2, cut off below floor - 2  ->  n + magic, r.
 
-    Odd and even powers apart are two short chains where Horner's rule has a long one.
     Source: definition
     Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
     """
+    v = max(v, num.floor - num.two)
+    t = v + num.magic
+    return t, v - (t - num.magic)
+
+
+def higher(t: float, r: float, num: Numbers) -> tuple[float, float, float]:
+    """2^r begun with its higher powers  ->  t, r, p.
+
+    p = ((a y + b) (y^2 + c) + d) (y^2 + e) + ...,  y = r + shift: Eve's form, in which a
+    product brings two powers where in Horner's it brings one.
+    Source: Eve64 for the form
+    Test: test_elementary.py::test_the_polynomial_of_exp2_is_nearly_minimax
+    """
     c = num.exp2
-    odd, even = c[0], c[1]
-    for k in range(2, len(c) - 2, 2):
-        odd, even = odd * (r * r) + c[k], even * (r * r) + c[k + 1]
-    p = ((odd * r + even) * r + c[-2]) * r + c[-1]
+    y = r + c[0]
+    w, p = y * y, c[1] * y + c[2]
+    for k in range(3, len(c), 2):
+        p = p * (w + c[k]) + c[k + 1]
+    return t, r, p
+
+
+def lower(t: float, r: float, p: float, num: Numbers) -> float:
+    """2^(n + r): the lowest powers, down to 1, and n, the last bits of t = n + magic.
+
+    Source: definition
+    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    """
+    for k in range(len(num.exp2_end)):
+        p = p * r + num.exp2_end[k]
     return view(num.I(view(p, num.I) + num.I(view(t, num.I) << num.digits)), num.F)
 
 
 def exp2(v: float, num: Numbers) -> float:
     """2^v for floor <= v <= 0; below it less than `tiny`, and 0 from floor - 2 on.
 
-    For there power's 1, whose bits are its exponent's alone, has all of them taken off.
+    For there 2^r is 1, whose bits are its exponent's alone, and all of them are taken off.
     Source: definition
     Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
     """
-    v = max(v, num.floor - num.two)
-    t = v + num.magic
-    return power(t, v - (t - num.magic), num)
+    return lower(*higher(*split(v, num), num), num)
 
 
 def exp(y: float, num: Numbers) -> float:
@@ -198,4 +221,4 @@ def exp(y: float, num: Numbers) -> float:
     t = y * num.log2_e + num.magic
     n = t - num.magic
     r = ((y - n * num.ln2_high) - n * num.ln2_low) * num.log2_e
-    return power(num.F(t), num.F(r), num)
+    return lower(*higher(num.F(t), num.F(r), num), num)

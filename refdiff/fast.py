@@ -211,7 +211,8 @@ def _tables(law, signal, noise, dtype):
     """A mixture's numbers at each level (levels, components, numbers), `small`, shifts.
 
     A component, of covariance L D L' with a unit L, has the log of its weighted density
-    at its mean, in bits; its mean; 1 / (2 D log 2); what is below the diagonal of L.
+    at its mean, in bits; its mean; 1 / (2 D log 2); and, unless that is 0 in all of them,
+    what is below the diagonal of L.
     Components are filled up to whole eights in the plane, and d to 2, by such as weigh
     nothing. There logs are less a shift, in nats, that brings the highest to +-digits;
     and in a sum of weights of at least `small` one that is cut off is nothing, even in
@@ -220,7 +221,8 @@ def _tables(law, signal, noise, dtype):
     K, d = law.means.shape
     num, bit, L = elementary.numbers(dtype), np.log(2), _roots(law, signal, noise)
     wide, full = max(d, 2), K if d > 2 else -(-K // 8) * 8
-    size = 1 + 2 * wide + wide * (wide - 1) // 2
+    correlated = np.tril(L, -1).any()
+    size = 1 + 2 * wide + correlated * (wide * (wide - 1) // 2)
     table = np.zeros((len(signal), full, size))
     table[:, K:, 0] = -np.inf
     top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
@@ -231,7 +233,7 @@ def _tables(law, signal, noise, dtype):
     root = np.diagonal(L, axis1=2, axis2=3)
     inverse = root**-2.0 / (2 * bit)
     table[:, :K, 1 + wide : 1 + wide + d] = inverse
-    if d > 1:
+    if correlated:
         i, j = np.tril_indices(d, -1)
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
     largest = np.abs(table[:, :K]).max(initial=0)

@@ -1,13 +1,11 @@
-"""All compiled code for mixtures: the score, and every step of a chain fused.
+"""All compiled code of runs: every step of a chain fused; log densities and samples.
 
 Whoever reads the mathematics never has to open this file: `fast` is its door. Particles
-are worked on in blocks that stay in the cache while all steps pass over them; a block is
-rows of one number each, so that the compiler works on many particles at once. Blocks are
+are worked on in blocks that stay in the cache while all steps pass over them. Blocks are
 padded to whole multiples of 64: no particle ever falls into the remainder of a loop,
 where sums could be fused otherwise, and so its bits depend on its own stream alone.
-Inner loops take whole arrays and indices: a slice costs more than some loops. Shapes:
-X, new (registers, D, n), D = max(d, 2); g, more, out (D + 2, n): a row of the score each
-dimension, s, m; z (d + 1, n); t (levels, components, numbers of each).
+Shapes: X, new (registers, D, n), D = max(d, 2); z (d + 1, n); out (D + 2, n), as the rows
+g of `kernel_score`, which has the score.
 """
 
 import numpy as np
@@ -15,150 +13,14 @@ from numba import njit
 from numba.extending import register_jitable
 
 from refdiff import noise
-from refdiff.elementary import exp2, ln, numbers, view
+from refdiff.compiled import FUSED, KEPT, LEAN, wide
+from refdiff.elementary import ln, numbers, view
 from refdiff.kernel_net import network
-from refdiff.kernel_noise import FUSED, KEPT, LEAN, draw, rows, streams, wide
+from refdiff.kernel_noise import draw, rows, streams
+from refdiff.kernel_score import gradient
 from refdiff.noise import mantissa, xoshiro
 
 STEPS, SAMPLES = np.uint64(noise.STEPS), np.uint64(noise.SAMPLES)
-
-
-def six(t, k, c):
-    """Numbers of component c of t[k] in two dimensions: see `fast._tables`."""
-    return t[k, c, 0], t[k, c, 1], t[k, c, 2], t[k, c, 3], t[k, c, 4], t[k, c, 5]
-
-
-def term(x0, x1, component):
-    """Logit of a component, in bits, and its pull: its score over -2 log 2."""
-    top, mean0, mean1, inverse0, inverse1, low = component
-    y0 = x0 - mean0
-    y1 = x1 - mean1 - low * y0
-    v0, v1 = y0 * inverse0, y1 * inverse1
-    return top - y0 * v0 - y1 * v1, v0 - low * v1, v1
-
-
-def eight(X, t, k, o, g):
-    """Rows g of components o..o+7 of t[k], written out to stay in registers.
-
-    No weight has to wait for the largest logit: m is 0.
-    """
-    wide()
-    num = numbers(g.dtype)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
-    a, b, c, d = six(t, k, o), six(t, k, o + 1), six(t, k, o + 2), six(t, k, o + 3)
-    o += 4
-    e, f, q, r = six(t, k, o), six(t, k, o + 1), six(t, k, o + 2), six(t, k, o + 3)
-    for i in range(X.shape[2]):
-        x, y = X[0, 0, i], X[0, 1, i]
-        (l0, u0, v0), (l1, u1, v1) = term(x, y, a), term(x, y, b)
-        (l2, u2, v2), (l3, u3, v3) = term(x, y, c), term(x, y, d)
-        (l4, u4, v4), (l5, u5, v5) = term(x, y, e), term(x, y, f)
-        (l6, u6, v6), (l7, u7, v7) = term(x, y, q), term(x, y, r)
-        p0, p1, p2 = exp2(l0, num), exp2(l1, num), exp2(l2, num)
-        p3, p4, p5 = exp2(l3, num), exp2(l4, num), exp2(l5, num)
-        p6, p7 = exp2(l6, num), exp2(l7, num)
-        u = p0 * u0 + p1 * u1 + p2 * u2 + p3 * u3
-        v = p0 * v0 + p1 * v1 + p2 * v2 + p3 * v3
-        s = p0 + p1 + p2 + p3 + p4 + p5 + p6 + p7
-        over = scale / max(s, num.tiny)
-        g[0, i] = (u + p4 * u4 + p5 * u5 + p6 * u6 + p7 * u7) * over
-        g[1, i] = (v + p4 * v4 + p5 * v5 + p6 * v6 + p7 * v7) * over
-        g[2, i], g[3, i] = s, 0
-
-
-def one(X, t, k, c, g):
-    """Rows g of component c of t[k] in any dimension, as `term` has it: a pull, no score."""
-    wide()
-    num = numbers(g.dtype)
-    (_, d, n), logit = X.shape, g[-1]
-    low = 1 + 2 * d
-    g[-2], logit[:] = 1, t[k, c, 0]
-    for j in range(d):
-        for i in range(n):
-            g[j, i] = X[0, j, i] - t[k, c, 1 + j]
-        for q in range(j):
-            for i in range(n):
-                g[j, i] -= t[k, c, low + j * (j - 1) // 2 + q] * g[q, i]
-    for j in range(d - 1, -1, -1):
-        for i in range(n):
-            v = t[k, c, 1 + d + j] * g[j, i]
-            logit[i] -= g[j, i] * v
-            g[j, i] = v
-        for q in range(j + 1, d):
-            for i in range(n):
-                g[j, i] -= t[k, c, low + q * (q - 1) // 2 + j] * g[q, i]
-    for i in range(n):
-        logit[i] = max(logit[i], num.least)
-
-
-def level(g, more):
-    """Make s of rows g and more those over the larger m of both."""
-    wide()
-    num = numbers(g.dtype)
-    for i in range(g.shape[1]):
-        m = max(g[-1, i], more[-1, i])
-        g[-2, i] *= exp2(g[-1, i] - m, num)
-        more[-2, i] *= exp2(more[-1, i] - m, num)
-        g[-1, i] = m
-
-
-def join(g, more):
-    """Make rows g those of their components and of more's, over the same m."""
-    wide()
-    num = numbers(g.dtype)
-    for i in range(g.shape[1]):
-        s = g[-2, i] + more[-2, i]
-        least = max(s, num.tiny)
-        more[-1, i], more[-2, i] = g[-2, i] / least, more[-2, i] / least
-        g[-2, i] = s
-    for j in range(len(g) - 2):
-        for i in range(g.shape[1]):
-            g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
-
-
-def singly(X, t, k, g, more):
-    """Rows g in any dimension, and however far out."""
-    wide()
-    num = numbers(g.dtype)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
-    for c in range(t.shape[1]):
-        one(X, t, k, c, more if c else g)
-        if c:
-            level(g, more)
-            join(g, more)
-    for j in range(X.shape[1]):
-        for i in range(X.shape[2]):
-            g[j, i] *= scale
-
-
-def far_out(X, t, k, g, more, small):
-    """Rows g anew for particles whose sum of weights is small."""
-    anew = np.empty_like(g)
-    singly(X, t, k, anew, more)
-    for i in range(g.shape[1]):
-        if g[-2, i] < small:
-            g[:, i] = anew[:, i]
-
-
-def gradient(X, t, k, g, more, small):
-    """Rows g: the score at X[0] of the mixture t[k], s and m; more: room for a part.
-
-    The density is s 2^m, logits are in bits. One dimension has a row of zeros beside it.
-    small: a sum of weights below which one that was cut off may matter.
-    """
-    wide()
-    count = 0
-    if X.shape[1] > 2:
-        singly(X, t, k, g, more)
-    else:
-        for o in range(0, t.shape[1], 8):
-            eight(X, t, k, o, more if o else g)
-            if o:
-                join(g, more)
-        for i in range(g.shape[1]):
-            count += g[-2, i] < small
-        if count:
-            far_out(X, t, k, g, more, small)
 
 
 def advance(X, new, A, b, c, out, z, k):
@@ -201,10 +63,9 @@ def place(S, z, edges, means, roots, y):
                 y[j, i] += roots[S[0, i], j, r] * z[r, i]
 
 
-for function in (six, term, eight, one, level, join, singly, gradient, advance, place):
+for function in (advance, place):
     register_jitable(**LEAN)(function)
-for function in (far_out, load):
-    register_jitable(**FUSED)(function)
+register_jitable(**FUSED)(load)
 
 
 def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):

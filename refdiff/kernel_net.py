@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload, register_jitable
 
+from refdiff.compiled import FUSED, KEPT, wide
 from refdiff.elementary import DOUBLE, exp, numbers, turns
-from refdiff.kernel_noise import FUSED, KEPT, wide
 from refdiff.train import adam_step, ema_step
 
 SHARD = 48  # particles

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from refdiff import noise
-from refdiff.elementary import DOUBLE, SINGLE, exp, exp2, ln, turns
+from refdiff.elementary import DOUBLE, SINGLE, exp, exp2, higher, ln, turns
 
 mpmath.mp.dps = 50
 
@@ -73,9 +73,42 @@ def test_the_worst_pairs_that_were_found_err_by_less_than_five_units(num, w, v):
     assert 4 < units < 4.5
 
 
+def misses(num):
+    """Largest relative error of the polynomial of 2^r, in units of its last place."""
+    exact = num._replace(
+        exp2=[mpmath.mpf(float(c)) for c in num.exp2],
+        exp2_end=[mpmath.mpf(float(c)) for c in num.exp2_end],
+    )
+    errors = []
+    for k in range(-200, 201):
+        r = mpmath.mpf(k) / 400
+        _, _, p = higher(None, r, exact)
+        for c in exact.exp2_end:
+            p = p * r + c
+        errors.append(abs(p / two_to(r) - 1))
+    return float(max(errors)) / np.finfo(num.F).eps
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("num", [DOUBLE, SINGLE], ids=["double", "single"])
+def test_the_polynomial_of_exp2_is_nearly_minimax(num):
+    """Taylor's polynomials of the same degrees, 11 and 6, miss by 39 and 1.4 units."""
+    assert misses(num) < 0.15
+
+
+@pytest.mark.control
+@pytest.mark.parametrize("num", [DOUBLE, SINGLE], ids=["double", "single"])
+def test_another_number_in_the_polynomial_of_exp2_is_seen(num):
+    for name in ("exp2", "exp2_end"):
+        for k in range(len(getattr(num, name))):
+            numbers = list(getattr(num, name))
+            numbers[k] *= num.F(1.01)
+            assert misses(num._replace(**{name: tuple(numbers)})) > 1
+
+
 @pytest.mark.control
 def test_a_shorter_polynomial_for_exp2_is_seen():
-    short = DOUBLE._replace(exp2=SINGLE.exp2)
+    short = DOUBLE._replace(exp2=SINGLE.exp2, exp2_end=SINGLE.exp2_end)
     points = np.linspace(-1, 0, 50)
     assert worst_units(exp2, two_to, points, short) > 1e3
 

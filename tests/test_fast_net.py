@@ -11,11 +11,11 @@ import pytest
 from support import check_grad
 
 from refdiff import (
+    compiled,
     ddpm,
     exponential,
     fast_net,
     kernel_net,
-    kernel_noise,
     noise,
     schedule,
     sde,
@@ -206,7 +206,7 @@ def test_shards_of_a_job_have_its_bits():
     assert (whole == np.concatenate(parts)).all()
 
 
-silu = numba.njit(**kernel_noise.FUSED)(kernel_net.silu)
+silu = numba.njit(**compiled.FUSED)(kernel_net.silu)
 
 
 def activated(x):

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 import pytest
 
-from refdiff import fast, kernel_noise
+from refdiff import compiled, fast
 from refdiff.mixture import Mixture
 
-PACKAGE = Path(kernel_noise.__file__).parent
+PACKAGE = Path(compiled.__file__).parent
 
 of_numba = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 
@@ -76,24 +76,24 @@ def test_what_is_compiled_of_a_source_that_has_changed_is_forgotten(tmp_path):
 
 @of_numba
 @pytest.mark.parametrize("index", ["kernel.run", "kernel_net.update"])
-@pytest.mark.parametrize("source", kernel_noise.SOURCES)
+@pytest.mark.parametrize("source", compiled.SOURCES)
 def test_a_change_in_any_source_makes_every_kernel_forgotten(
     source, index, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
-    kernel_noise.forget()
+    compiled.forget()
     (folder,) = (tmp_path / "cache").iterdir()
-    for name in kernel_noise.SOURCES:
+    for name in compiled.SOURCES:
         (tmp_path / f"{name}.py").touch()
         os.utime(tmp_path / f"{name}.py", (1, 1))
     kept = folder / f"{index}.nbi"
     kept.touch()
     os.utime(kept, (2, 2))
-    monkeypatch.setattr(kernel_noise, "__file__", str(tmp_path / "kernel_noise.py"))
-    kernel_noise.forget()
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    compiled.forget()
     assert kept.exists()
     os.utime(tmp_path / f"{source}.py", (3, 3))
-    kernel_noise.forget()
+    compiled.forget()
     assert not kept.exists()
 
 
@@ -107,20 +107,27 @@ def test_every_module_that_kernels_import_is_one_of_their_sources():
                     alias.name for alias in node.names
                 ]
                 needed |= set(inside)
-    assert needed == set(kernel_noise.SOURCES)
+    assert needed == set(compiled.SOURCES)
 
 
 @of_numba
-def test_vectors_may_be_wide():
-    """The attributes are in what LLVM is given, and not without the call."""
-
-    def widely(x):
-        kernel_noise.wide()
+@pytest.mark.parametrize(
+    ("asks", "attributes"),
+    [
+        (compiled.wide, {'"prefer-vector-width"="512"', '"stackrealign"'}),
+        (compiled.inlined, {"alwaysinline"}),
+        (None, set()),
+    ],
+    ids=["wide", "inlined", "none"],
+)
+def test_attributes_are_in_what_llvm_is_given_and_not_unasked(asks, attributes):
+    def asking(x):
+        if asks is not None:
+            asks()
         return x
 
-    for function, asked in ((widely, True), (lambda x: x, False)):
-        compiled = numba.njit(function)
-        compiled(1.0)
-        (code,) = compiled.inspect_llvm().values()
-        for attribute in ('"prefer-vector-width"="512"', '"stackrealign"'):
-            assert (attribute in code) == asked
+    built = numba.njit(asking)
+    built(1.0)
+    (code,) = built.inspect_llvm().values()
+    known = {'"prefer-vector-width"="512"', '"stackrealign"', "alwaysinline"}
+    assert {attribute for attribute in known if attribute in code} == attributes
