@@ -20,7 +20,9 @@ from refdiff._share import shared
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
-BLOCK = 512  # particles: long enough for loops, and their rows stay in the cache
+ROW = (
+    3 * 1024
+)  # bytes of a block's rows: long enough for loops, and all stay in the cache
 
 
 def start(seed: int, n: int, d: int, first: int = 0, dtype: object = float) -> Array:
@@ -42,7 +44,7 @@ def run(
     first: int = 0,
     threads: int | None = None,
     every: int | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
 ) -> Array:
     """Run a chain from x (n, d) against the exact score of a mixture, or an own score.
 
@@ -61,6 +63,7 @@ def run(
 
     x = _points(x)
     noise.checked_stream(seed, first)
+    block = ROW // x.itemsize if block is None else block
     whole(block=block, every=1 if every is None else every)
     block, every = int(block), every and int(every)
     if not isinstance(chain, Chain):
@@ -100,7 +103,7 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     parts = _tables(law, np.ones(1), np.zeros(1), x.dtype)
     table, (small,), (shift,) = (part.astype(x.dtype) for part in parts)
     result = np.empty(len(x), x.dtype)
-    block = 2 * BLOCK
+    block = ROW // x.itemsize
     data = result, table, small, shift, block
     shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
     return result
@@ -143,9 +146,9 @@ def sample(
     # root root' = R' R: triangles take fewer products
     turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r").swapaxes(1, 2)
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
-    edges = np.cumsum(law.weights)
-    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), BLOCK
-    shared(threads, n, BLOCK, lambda lo, hi: kernel.sample(x, lo, hi, *data))
+    edges, block = np.cumsum(law.weights), 2 * ROW // x.itemsize
+    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), block
+    shared(threads, n, block, lambda lo, hi: kernel.sample(x, lo, hi, *data))
     return x
 
 
@@ -178,7 +181,8 @@ def _fits(law, x):
 def _rows(chain, A, b, ask, dtype):
     """What the kernel takes of a chain, with A and b in place of its own."""
     parts = (part.astype(dtype) for part in (A, b, chain.c))
-    return *parts, chain.ends, bool(chain.c.any()), ask
+    begin = (A != 0).argmax(axis=2)  # the first register that each is made of
+    return *parts, begin, chain.ends, bool(chain.c.any()), ask
 
 
 def _levels(chain):

@@ -23,16 +23,20 @@ from refdiff.noise import mantissa, xoshiro
 STEPS, SAMPLES = np.uint64(noise.STEPS), np.uint64(noise.SAMPLES)
 
 
-def advance(X, new, A, b, c, out, z, k):
-    """Set new = A[k] X + b[k] out + c[k] z, for registers of rows of particles."""
+def advance(X, new, A, begin, b, c, out, z, k):
+    """Set new = A[k] X + b[k] out + c[k] z, for registers of rows of particles.
+
+    begin[k, r]: no register before it counts in new[r]
+    """
     wide()
     for r in range(A.shape[1]):
-        a, f, h = A[k, r, r], b[k, r], c[k, r]
+        p = begin[k, r]
+        a, f, h = A[k, r, p], b[k, r], c[k, r]
         for j in range(len(z) - 1):
             for i in range(X.shape[2]):
-                new[r, j, i] = a * X[r, j, i] + f * out[j, i] + h * z[j, i]
-            for q in range(A.shape[1]):
-                if q != r and A[k, r, q] != 0:
+                new[r, j, i] = a * X[p, j, i] + f * out[j, i] + h * z[j, i]
+            for q in range(p + 1, A.shape[1]):
+                if A[k, r, q] != 0:
                     for i in range(X.shape[2]):
                         new[r, j, i] += A[k, r, q] * X[q, j, i]
 
@@ -71,12 +75,13 @@ register_jitable(**FUSED)(load)
 def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
     """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
-    law: tables of the mixture, `small` of each, its mean; chain: A, b, c, ends of a
-    `Chain`, whether it is random, and ask[k]: row k's level, -1 for no model, -2 for the
-    mean. Where one is given, score(x, out), or the net (see `network`), stands in the
-    mixture's place.
+    law: tables of the mixture, `small` of each, its mean; chain: A, b, c and ends of a
+    `Chain`, `begin` (see `advance`), whether it is random, and ask[k]: row k's level, -1
+    for no model, -2 for the mean. Where one is given, score(x, out), or the net (see
+    `network`), stands in the mixture's place.
     """
-    (tables, small, mean), (A, b, c, ends, random, ask), d = law, chain, x.shape[1]
+    tables, small, mean = law
+    (A, b, c, begin, ends, random, ask), d = chain, x.shape[1]
     for at in range(lo, hi, block):
         end = min(at + block, hi)
         X, new = load(x[at:end], A.shape[1]), load(x[at:end], A.shape[1])
@@ -96,7 +101,7 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
                     gradient(X, tables, ask[k], out, more, small[ask[k]])
                 else:
                     score(X[0, :d], out[:d])
-            advance(X, new, A, b, c, out, z, k)
+            advance(X, new, A, begin, b, c, out, z, k)
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
