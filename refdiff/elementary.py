@@ -67,7 +67,7 @@ DOUBLE = _numbers(
     (0.1478811389667575, 0.15314890470635323, 0.18183528710241784, 0.22222199328491068,
      0.28571428734087023, 0.3999999999945832, 0.6666666666666726),
     (7.69472732830679e-07, -2.1903185420805378e-05, 0.0004662996887731736,
-     -0.007370430478762461, 0.0821458865698926, -0.5992645293187382, 2.550164039877294,
+     -0.007370430478762461, 0.0821458865698926, -0.5992645293187382, 2.5501640398772953,
      -5.167712780049969),
     (-1.0329569875106366e-06, 2.5878802288172897e-05, -0.00047591742275056835,
      0.006332742397759533, -0.057249471879718065, 0.31950332423733085,
@@ -79,7 +79,7 @@ SINGLE = _numbers(
      0.051203580093043564),
     (0.2402264791377212, 0.693147202855091, 1.0),
     (0.29866808623581387, 0.3997775959224229, 0.6666677413054443),
-    (0.07756038790622123, -0.598242127852954, 2.5500697267754604, -5.167709684836388),
+    (0.07756038790622123, -0.598242127852954, 2.5500705242156982, -5.167709684836388),
     (0.006038524195618667, -0.05718463577059123, 0.31949744139436287,
      -0.9348020119520832),
 )
@@ -107,16 +107,20 @@ def view(x: Array, T: type) -> Array:
     return x.view(T)
 
 
-def polynomial(coefficients: tuple, x: Array) -> Array:
-    """Sum of coefficients[-1-k] x^k, by Horner's rule.
+def polynomial(c: tuple, x: Array) -> Array:
+    """Sum of c[-1-k] x^k, of three terms at least.
 
+    Horner's rule for odd and for even powers: two short chains, where for all of them
+    it is a long one.
     Source: definition
-    Test: test_elementary.py::test_exp2_and_ln_are_within_a_unit_or_so_in_the_last_place
+    Test: test_elementary.py::test_a_polynomial_is_numpys
     """
-    p = coefficients[0]
-    for k in range(1, len(coefficients)):
-        p = p * x + coefficients[k]
-    return p
+    y, a, b = x * x, c[0], c[1]
+    for k in range(2, len(c) - 1, 2):
+        a, b = a * y + c[k], b * y + c[k + 1]
+    if len(c) % 2:
+        return (a * y + c[-1]) + b * x
+    return a * x + b
 
 
 def ln(u: Array, num: Numbers) -> Array:
