@@ -35,11 +35,14 @@ def shared(
         for part in range(parts):
             quietly(part)
         return
-    with ThreadPoolExecutor(threads - 1) as pool:
+    pool = ThreadPoolExecutor(threads - 1)
+    try:
         begun = [pool.submit(quietly, part) for part in range(parts)]
         for part in reversed(range(parts)):  # the caller's: what no other has begun
             if begun[part].cancel():
                 quietly(part)
+    finally:  # of pieces that are left, after Ctrl-C for one, none is begun
+        pool.shutdown(cancel_futures=True)
     for other in begun:
         if not other.cancelled():
             other.result()

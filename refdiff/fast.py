@@ -7,22 +7,26 @@ that each run a shard x[i0:i1] with first = i0 (on one type of processor, and on
 of numba). The first call with a dtype compiles for some seconds, and numba keeps the
 result on disk: later processes load it in half a second. Threads are the standard
 library's, so a process that has used them may be forked; there are `threads` of them, or
-as many as NUMBA_NUM_THREADS in the environment says, or one a processor.
+as many as NUMBA_NUM_THREADS in the environment says, or one a processor. A run that goes
+on from another's end needs another seed: the same is the same noise.
+
+An own score fills out (d, B) from x (d, B), of which each column is a particle by itself;
+B may differ from call to call, and the last columns may repeat a particle. It is compiled
+in each process, tried at the first particles, and asked at signal 1 and noise 0 alone.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from refdiff import elementary, gaussian, noise
+from refdiff import _tables, elementary, noise
 from refdiff._check import Array, finite, whole
 from refdiff._share import shared
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
-ROW = (
-    3 * 1024
-)  # bytes of a block's rows: long enough for loops, and all stay in the cache
+# Bytes of one row of a block: long enough for loops, and a block's rows stay in the cache.
+ROW = 3 * 1024
 
 
 def start(seed: int, n: int, d: int, first: int = 0, dtype: object = float) -> Array:
@@ -48,11 +52,10 @@ def run(
 ) -> Array:
     """Run a chain from x (n, d) against the exact score of a mixture, or an own score.
 
-    law: a Mixture, or a numba-jitted score(x, out) that fills out (d, B) from x (d, B),
-    of which the last columns may repeat a particle; it is compiled in each process, tried
-    at the first particles, and for chains that ask at signal 1 and noise 0 alone.
-    x float64 or float32, which the run keeps; particle i has the stream first + i, and
-    a run that goes on from another's end needs another seed: the same is the same noise.
+    law: a Mixture, or a numba-jitted score(x, out), see above; x float64 or float32,
+    which the run keeps; particle i has the stream first + i; block: how many particles
+    are worked on at a time, which changes the speed alone. A run that diverges ends in
+    nan, and the bounds of `logpdf` are the score's here too.
     -> the last state (n, d); with `every`, states 0, every, 2 every, ..., of which the
     last is the end only if `every` divides the steps: (1 + steps // every, n, d)
     ValueError or TypeError that names the bad argument.
@@ -66,12 +69,11 @@ def run(
     block = ROW // x.itemsize if block is None else block
     whole(block=block, every=1 if every is None else every)
     block, every = int(block), every and int(every)
-    if not isinstance(chain, Chain):
-        raise TypeError(f"chain must be a Chain; got {type(chain).__name__}")
-    levels, ask = _levels(chain)
+    _tables.fitting(chain)
+    levels, ask = _tables.levels(chain)
     if isinstance(law, Mixture):
-        _fits(law, x)
-        numbers, score = (*_tables(law, *levels, x.dtype)[:2], law.mean), None
+        _tables.fits(law, x)
+        numbers, score = (*_tables.tables(law, *levels, x.dtype)[:2], law.mean), None
     else:
         none = np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1)
         numbers, score = none, _own(law, levels, ask, x)
@@ -79,7 +81,7 @@ def run(
     path = np.empty((1 + kept, *x.shape), x.dtype)
     path[0] = x  # and states behind it, or the last state over it
     numbers = tuple(part.astype(x.dtype) for part in numbers)
-    rows = _rows(chain, chain.A, chain.b, ask, x.dtype)
+    rows = _tables.rows(chain, chain.A, chain.b, ask, x.dtype)
     data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
     compiled = kernel.run if score is None else kernel.own
     to = path if every is None else path[1:]
@@ -90,17 +92,19 @@ def run(
 def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
 
-    Beyond about 1e150 standard deviations (4e18 in float32) it is cut off, and `score`
-    wrong. ValueError or TypeError that names the bad argument, as for a covariance that
-    is singular or whose inverse is beyond the dtype.
+    Beyond about 1e150 standard deviations (3e18 in float32) it is cut off, and `score`
+    wrong; where |x - mean| / variance is beyond the dtype's numbers, `score` is nan. In
+    float32 means are rounded to 1 in 2^24: they should be small beside 2^24 deviations.
+    ValueError or TypeError that names the bad argument, as for a covariance that is
+    singular or whose inverse is beyond the dtype.
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
     """
     from refdiff import kernel
 
     x = _points(x)
-    _fits(law, x)
-    parts = _tables(law, np.ones(1), np.zeros(1), x.dtype)
+    _tables.fits(law, x)
+    parts = _tables.tables(law, np.ones(1), np.zeros(1), x.dtype)
     table, (small,), (shift,) = (part.astype(x.dtype) for part in parts)
     result = np.empty(len(x), x.dtype)
     block = ROW // x.itemsize
@@ -141,10 +145,13 @@ def sample(
 
     whole(n=n)
     noise.checked_stream(seed, first)
-    _mixture(law)
+    _tables.mixture(law)
     x = np.empty((n, law.d), elementary.numbers(dtype).F)
     # root root' = R' R: triangles take fewer products
     turned = np.linalg.qr(law._root.swapaxes(1, 2), mode="r").swapaxes(1, 2)
+    _tables.holds(
+        x.dtype, "means and deviations", np.hstack([law.means, abs(turned).max(1)]), 1
+    )
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
     edges, block = np.cumsum(law.weights), 2 * ROW // x.itemsize
     data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), block
@@ -167,90 +174,6 @@ def _precise(name, a):
     return np.require(a, requirements="CW")  # what is read alone is another type
 
 
-def _mixture(law):
-    if not isinstance(law, Mixture):
-        raise TypeError(f"law must be a Mixture; got {type(law).__name__}")
-
-
-def _fits(law, x):
-    _mixture(law)
-    if x.shape[1] != law.d:
-        raise ValueError(f"x must be (n, {law.d}), as law is; got shape {x.shape}")
-
-
-def _rows(chain, A, b, ask, dtype):
-    """What the kernel takes of a chain, with A and b in place of its own."""
-    parts = (part.astype(dtype) for part in (A, b, chain.c))
-    begin = (A != 0).argmax(axis=2)  # the first register that each is made of
-    return *parts, begin, chain.ends, bool(chain.c.any()), ask
-
-
-def _levels(chain):
-    """The distinct levels, signal (L,) and noise (L,), and the one that each row asks.
-
-    -1: no model is asked; -2: signal = 0, where the model is the mean.
-    """
-    asked = chain.b.any(axis=1)
-    level = np.stack([chain.signal, chain.noise], axis=1)
-    at_score = asked & (chain.signal != 0)
-    distinct, which = np.unique(level[at_score], axis=0, return_inverse=True)
-    ask = np.where(asked, -2, -1)
-    ask[at_score] = which.ravel()
-    return distinct.T, ask
-
-
-def _roots(law, signal, noise):
-    """Triangular roots of the covariances (levels, K, d, d) at each level."""
-    covs = signal[:, None, None, None] ** 2 * law.covs
-    covs = covs + noise[:, None, None, None] ** 2 * np.eye(law.d)
-    try:
-        return gaussian.cholesky(covs)
-    except ValueError as reason:
-        raise ValueError(
-            f"law must have a density where it is asked: {reason}"
-        ) from None
-
-
-def _tables(law, signal, noise, dtype):
-    """A mixture's numbers at each level (levels, components, numbers), `small`, shifts.
-
-    A component, of covariance L D L' with a unit L, has the log of its weighted density
-    at its mean, in bits; its mean; 1 / (2 D log 2); and, unless that is 0 in all of them,
-    what is below the diagonal of L.
-    Components are filled up to whole eights in the plane, and d to 2, by such as weigh
-    nothing. There logs are less a shift, in nats, that brings the highest to +-digits;
-    and in a sum of weights of at least `small` one that is cut off is nothing, even in
-    the narrowest, which pulls as many times as it is narrower; nor is a pull of the widest.
-    """
-    K, d = law.means.shape
-    num, bit, L = elementary.numbers(dtype), np.log(2), _roots(law, signal, noise)
-    wide, full = max(d, 2), K if d > 2 else -(-K // 8) * 8
-    correlated = np.tril(L, -1).any()
-    size = 1 + 2 * wide + correlated * (wide * (wide - 1) // 2)
-    table = np.zeros((len(signal), full, size))
-    table[:, K:, 0] = -np.inf
-    top = np.log(law.weights) + gaussian._logpdf(np.zeros(d), L)
-    most, reach = top.max(axis=1), num.digits * bit
-    shift = (d < 3) * (most - np.clip(most, -reach, reach))
-    table[:, :K, 0] = (top - shift[:, None]) / bit
-    table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
-    root = np.diagonal(L, axis1=2, axis2=3)
-    inverse = root**-2.0 / (2 * bit)
-    table[:, :K, 1 + wide : 1 + wide + d] = inverse
-    if correlated:
-        i, j = np.tril_indices(d, -1)
-        table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
-    largest = np.abs(table[:, :K]).max(initial=0)
-    if not largest <= np.finfo(dtype).max:
-        raise ValueError(
-            "law must have means and inverse variances that are numbers of "
-            f"{num.F.__name__}; it holds {largest:.3g}"
-        )
-    high, low = inverse.max(axis=(1, 2)), inverse.min(axis=(1, 2))
-    small = np.maximum((high / low) ** 0.5, low**-0.5) * 4.0**num.digits * num.tiny
-    return table, np.minimum(small, 1e30), shift
-
-
 def _own(score, levels, ask, x):
     """Refuse what fills no score, or a chain that asks it at noised levels."""
     from numba import config
@@ -262,17 +185,21 @@ def _own(score, levels, ask, x):
             f"law must be a Mixture or a numba-jitted score(x, out); "
             f"got {type(score).__name__}"
         )
-    signal, noise = levels
-    if (ask == -2).any() or (signal != 1).any() or (noise != 0).any():
+    away = np.flatnonzero((levels[0] != 1) | (levels[1] != 0))
+    if len(away) or (ask == -2).any():
+        signal, noise = levels[:, away[0]] if len(away) else (0.0, 1.0)
         raise ValueError(
             "law must be a Mixture where a chain asks at other levels than signal 1, "
-            f"noise 0; this chain asks at signal {signal}, noise {noise}"
+            f"noise 0; this chain asks at signal {signal:g}, noise {noise:g}"
         )
-    points = np.ascontiguousarray(x[:64].T)
-    out = np.full_like(points, np.nan)
-    kernel.fill(score, points, out)
-    for row in np.flatnonzero(np.isnan(out).all(axis=1)):
+    points = np.vstack([x[:64].T, 0 * x[:64, 0]])  # and a row that is not the score's
+    room = np.full_like(points, np.nan)
+    kernel.fill(score, points[:-1], room[:-1])
+    for row in np.flatnonzero(np.isnan(room[:-1]).any(axis=1)):
         raise ValueError(
-            f"law must fill out (d, B) from x (d, B); out[{row}] was left unset, or nan"
+            "law must fill out (d, B) from x (d, B); "
+            f"out[{row}] was left unset in places, or nan"
         )
+    if not np.isnan(room[-1]).all():
+        raise ValueError(f"law must fill {x.shape[1]} rows of out; it filled more")
     return score

@@ -18,7 +18,7 @@ from functools import cache
 
 import numpy as np
 
-from refdiff import fast, noise, train
+from refdiff import _tables, fast, noise, train
 from refdiff._check import Array, finite, whole
 from refdiff._share import shared
 from refdiff.chain import Chain
@@ -172,14 +172,13 @@ def run(
     finite(params=params)
     x, _, _ = _inputs(net, params, x, 0.0)
     noise.checked_stream(seed, first)
-    if not isinstance(chain, Chain):
-        raise TypeError(f"chain must be a Chain; got {type(chain).__name__}")
+    _tables.fitting(chain)
     if net.widths[-1] != net.d:
         raise ValueError(f"net must have out = {net.d}; got {net.widths[-1]}")
     p, q, scale, t = _probed(chain, to_score, net.d)
     A, b, asked = chain.A.copy(), chain.b * q[:, None], chain.b.any(axis=1)
     A[:, :, 0] += chain.b * p[:, None]
-    rows = fast._rows(chain, A, b, np.where(asked, 0, -1), x.dtype)
+    rows = _tables.rows(chain, A, b, np.where(asked, 0, -1), x.dtype)
     asks = *_without_time(net, params, t), scale.astype(x.dtype)
     path, none = x[None].copy(), np.zeros((1, 1, 1), x.dtype)
     data = (

@@ -38,6 +38,17 @@ def cholesky(cov: Array) -> Array:
     return L
 
 
+def _root(cov):
+    """R with cov = R R^T, singular or not; by correlations, so that a coordinate of small
+    variance keeps its digits.
+    """
+    std = np.sqrt(np.maximum(np.diagonal(cov, axis1=-2, axis2=-1), 0))
+    unit = np.where(std > 0, std, 1)
+    correlation = np.clip(cov / unit[..., None] / unit[..., None, :], -1, 1)
+    value, vector = np.linalg.eigh(correlation)
+    return std[..., None] * vector * np.sqrt(np.maximum(value, 0))[..., None, :]
+
+
 def whiten(L: Array, r: Array) -> Array:
     """Solve L y = r by forward substitution: y is white where r ~ N(0, L L^T).
 

@@ -4,7 +4,7 @@ Whoever reads the mathematics never has to open this file. A block is rows of on
 each, so that the compiler works on many particles at once. Inner loops take whole arrays
 and indices: a slice costs more than some loops. Shapes: X (registers, D, n), of which
 the first register is the points, D = max(d, 2); g, more (D + 2, n): a row of the score
-each dimension, s, m; t (levels, components, numbers of each), see `fast._tables`.
+each dimension, s, m; t (levels, components, numbers of each), see `_tables.tables`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ EIGHT = tuple((j,) for j in range(8))
 
 
 def five(j, t, k, o):
-    """Numbers of component o + j of t[k] in the plane: see `fast._tables`."""
+    """Numbers of component o + j of t[k] in the plane: see `_tables.tables`."""
     c = o + j
     return t[k, c, 0], t[k, c, 1], t[k, c, 2], t[k, c, 3], t[k, c, 4], None
 

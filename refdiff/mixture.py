@@ -73,8 +73,7 @@ class Mixture:
     @cached_property
     def _root(self):
         """R with covs = R R^T, defined for singular covariances too."""
-        value, vector = np.linalg.eigh(self.covs)
-        return vector * np.sqrt(np.maximum(value, 0))[:, None, :]
+        return gaussian._root(self.covs)
 
     @property
     def has_density(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from test_fast import a_mixture, numpy_run
 from test_fast_edges import near
 
-from refdiff import _share, elementary, fast, kernel_noise
+from refdiff import _share, _tables, elementary, fast, kernel_noise
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.probe import tabulate
@@ -49,7 +49,7 @@ def agrees(law, x, digits):
 def test_log_density_and_score_hold_on_both_sides_of_where_weights_are_cut(d, dtype):
     law, num = narrow_and_wide(d), elementary.numbers(dtype)
     x = outward(law, np.linspace(0, -1.6 * float(num.floor), 700), dtype)
-    _, (small,), (shift,) = fast._tables(law, np.ones(1), np.zeros(1), dtype)
+    _, (small,), (shift,) = _tables.tables(law, np.ones(1), np.zeros(1), dtype)
     bits = (law.logpdf(x.astype(float)) - shift) / np.log(2)
     assert bits.max() > -20 > np.log2(small) > num.floor > bits.min()
     assert agrees(law, x, 60)
@@ -220,3 +220,32 @@ def test_what_goes_wrong_in_a_thread_is_not_lost():
 
             with pytest.raises(ArithmeticError, match=f"at {wrong}"):
                 _share.shared(threads, 1000, 64, work)
+
+
+def test_after_an_error_no_other_piece_is_begun():
+    """As after Ctrl-C, which the caller's thread receives."""
+    begun, here = [], threading.get_ident()
+
+    def work(lo, hi):
+        begun.append(lo)
+        if threading.get_ident() == here:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt):
+        _share.shared(2, 1000, 10, work)
+    assert len(begun) <= 4  # of sixteen
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_units_of_a_power_of_two_change_no_bit_of_a_score(d, dtype):
+    """Logs of determinants in small units would cost the weights three digits."""
+    law, bits = narrow_and_wide(d), 200 if dtype == np.float64 else 30
+    x = fast.sample(law, 200, 1, dtype=dtype)
+    want = fast.score(law, x)
+    for unit in (2.0**bits, 2.0**-bits):
+        other = Mixture(law.weights, unit * law.means, unit**2 * law.covs)
+        got = fast.score(other, dtype(unit) * x) * dtype(unit)
+        np.testing.assert_array_equal(got, want)

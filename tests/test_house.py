@@ -16,12 +16,13 @@ PACKAGE = ROOT / "refdiff"
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
 __init__ _check _share gaussian mixture net train toys densities elementary noise compiled kernel_noise kernel_score kernel_net kernel schedule targets chain
-probe fast fast_net codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
+probe _tables fast fast_net codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
 ornstein exponential edm predictors samplers likelihood brownian heat master kramers_moyal fokker_planck
 metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
 """
 ORDER = HOUSE.split()
-COMPILED = (  # plain arrays, of which numba finds the types
+COMPILED = (  # plain arrays, of which numba finds the types, and what it is given
+    "_tables",
     "compiled",
     "kernel_noise",
     "kernel_score",

@@ -401,3 +401,21 @@ def test_inputs_are_copied_and_results_are_read_only():
         m.sample(3, 0)
     with pytest.raises(ValueError, match="std"):
         blobs([1.0], [[0.0]], 0.0)
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("sizes", [(1e-9, 1, 1e-9), (1, 1e-9, 1e-9), (1e9, 1, 1e-9)])
+def test_a_coordinate_of_small_variance_keeps_its_correlations_in_samples(sizes):
+    """By their deviations; the root of the covariance itself missed them by all."""
+    corr = np.array([[1, 0.5, 0.3], [0.5, 1, -0.2], [0.3, -0.2, 1]])
+    unit = np.outer(sizes, sizes)
+    root = Mixture([1.0], np.zeros((1, 3)), (corr * unit)[None])._root[0]
+    np.testing.assert_allclose(root @ root.T / unit, corr, atol=1e-14)
+
+
+@pytest.mark.limit
+def test_a_coordinate_without_variance_has_none_in_samples():
+    cov = np.array([[4.0, 0, 2], [0, 0, 0], [2, 0, 1]])  # of rank one
+    root = Mixture([1.0], np.zeros((1, 3)), cov[None])._root[0]
+    np.testing.assert_allclose(root @ root.T, cov, atol=1e-14)
+    assert (root[1] == 0).all()
