@@ -14,8 +14,8 @@ from numba.extending import intrinsic, overload
 from refdiff import elementary
 
 # Python's division, which raises, would keep loops from being vectorised. In what is
-# FUSED, a b + c may be rounded once. What is LEAN makes no arrays, and so need not count
-# who refers to those that it is given: in short functions that takes a tenth of the time.
+# FUSED, a b + c may be rounded once. What is LEAN makes no arrays, and does not count who
+# refers to those that it is given: in short functions counting is a tenth of the time.
 EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": True}
 FUSED = {**EXACT, "fastmath": {"contract"}}
 LEAN = {**FUSED, "_nrt": False}
@@ -44,7 +44,10 @@ except (RuntimeError, OSError) as reason:  # there is no folder that numba may w
     warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, stacklevel=2)
     KEPT = FUSED
 
-both = (lambda dtype: elementary.SINGLE), (lambda dtype: elementary.DOUBLE)
+both = (
+    (lambda dtype: elementary.SINGLE),
+    (lambda dtype: elementary.DOUBLE),
+)  # 32, 64 bits
 overload(elementary.numbers)(lambda dtype: both[dtype.dtype.bitwidth // 64])
 overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
 

@@ -4,7 +4,8 @@ Whoever reads the mathematics never has to open this file. A block is rows of on
 each, so that the compiler works on many particles at once. Inner loops take whole arrays
 and indices: a slice costs more than some loops. Shapes: X (registers, D, n), of which
 the first register is the points, D = max(d, 2); g, more (D + 2, n): a row of the score
-each dimension, s, m; t (levels, components, numbers of each), see `_tables.tables`.
+each dimension, s and m, of a density s 2^m; t (levels, components, numbers of each), see
+`_tables.tables`; logits, log densities with their weights, are in bits.
 """
 
 import numpy as np
@@ -62,15 +63,15 @@ def total(v, j):
     return half + v[4][j] + v[5][j] + v[6][j] + v[7][j]
 
 
-def eight(X, t, k, o, g, numbers_of):
-    """Rows g of components o..o+7 of t[k], which stay in registers.
+def eight(X, t, k, o, g, read):
+    """Rows g of components o..o+7 of t[k], whose numbers are `five` or `six`.
 
     No weight has to wait for the largest logit: m is 0.
     """
     wide()
     num = numbers(g.dtype)
     scale = -num.two * (num.ln2_high + num.ln2_low)
-    law = each(numbers_of, EIGHT, t, k, o)
+    law = each(read, EIGHT, t, k, o)
     for i in range(X.shape[2]):
         parts = each(term, law, X[0, 0, i], X[0, 1, i], num)
         parts = each(weighted, each(begun, parts, num), num)
@@ -104,7 +105,7 @@ def one(X, t, k, c, g):
 
 
 def blend(g, more):
-    """Make rows of the score in g more[-1] of them and more[-2] of more's."""
+    """Make g[:-2] the sum of more[-1] g[:-2] and more[-2] more[:-2]."""
     wide()
     for j in range(len(g) - 2):
         for i in range(g.shape[1]):
@@ -112,7 +113,10 @@ def blend(g, more):
 
 
 def singly(X, t, k, g, more):
-    """Rows g in any dimension, and however far out: m is the largest logit."""
+    """Rows g in any dimension, and however far out: m is the largest logit.
+
+    Each logit in more[-1] gives way to factors of what is in g and of what is in more.
+    """
     wide()
     num = numbers(g.dtype)
     scale = -num.two * (num.ln2_high + num.ln2_low)
@@ -155,8 +159,8 @@ def far_out(X, t, k, g, more, small):
 def gradient(X, t, k, g, more, small):
     """Rows g: the score at X[0] of the mixture t[k], s and m; more: room for a part.
 
-    The density is s 2^m, logits are in bits. One dimension has a row of zeros beside it.
-    small: a sum of weights below which one that was cut off may matter.
+    One dimension has a row of zeros beside it. small: a sum of weights below which one
+    that was cut off may matter.
     """
     wide()
     count = 0
