@@ -35,6 +35,10 @@ def fitting(chain):
                 f"chain.{name} must be an array {shape}, as c is {np.shape(chain.c)}; "
                 f"got {type(part).__name__} {np.shape(part)}"
             )
+    if M and not chain.ends[-1]:
+        raise ValueError(
+            "chain.ends must be True in the last row: a step is unfinished"
+        )
     finite(**{"chain.A": chain.A, "chain.b": chain.b, "chain.c": chain.c})
 
 
@@ -103,9 +107,9 @@ def tables(law, signal, noise, dtype):
         table[:, :K, 1 + 2 * wide :] = (L / root[..., None, :])[..., i, j]
     high, low = inverse.max(axis=(1, 2)), inverse.min(axis=(1, 2))
     holds(dtype, "means and inverse variances", table[:, :K], low.min(initial=1))
-    small = np.maximum((high / low) ** 0.5, low**-0.5) * 4.0**num.digits * num.tiny
+    small = (np.maximum(high, 1) ** 0.5 / low**0.5) * (4.0**num.digits * num.tiny)
     shift = less - d * (np.log(unit) + np.log(2 * np.pi) / 2)
-    return table, np.minimum(small, 1e30), shift
+    return table, small, shift
 
 
 def holds(dtype, what, numbers, least):

@@ -70,6 +70,13 @@ def test_a_chain_of_what_is_no_number_is_refused(name):
         fast.run(replace(CHAIN, **{name: part}), LAW, X, seed=1)
 
 
+def test_a_chain_that_leaves_a_step_unfinished_is_refused():
+    ends = CHAIN.ends.copy()
+    ends[-1] = False
+    with pytest.raises(ValueError, match="chain.ends must be True in the last row"):
+        fast.run(replace(CHAIN, ends=ends), LAW, X, seed=1)
+
+
 def test_a_chain_whose_idle_rows_have_no_level_is_none_of_these():
     one, zero = np.ones((1, 1)), np.zeros((1, 1))
     no = np.full(1, np.nan)
