@@ -1,6 +1,9 @@
 """Work on many particles, shared among threads of the standard library."""
 
+import ctypes
+import os
 from collections.abc import Callable
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -14,8 +17,7 @@ def shared(
 ) -> None:
     """Call work(lo, hi) for pieces of range(n), whole blocks each, in threads.
 
-    One of them is the caller's: two new ones often begin on the same processor, and
-    share it for some milliseconds. What work raises is raised; None: as many as numba.
+    One of them is the caller's. What work raises is raised; None: as many as numba.
     """
     from concurrent.futures import ThreadPoolExecutor  # imported late, as it is slow
 
@@ -35,10 +37,22 @@ def shared(
         for part in range(parts):
             quietly(part)
         return
-    pool = ThreadPoolExecutor(threads - 1)
+    here, elsewhere, anywhere = _processors()
+
+    def first(part):
+        with _kept_to(elsewhere, anywhere):
+            quietly(part)
+
+    pool = ThreadPoolExecutor(threads - 1, initializer=_move, initargs=(anywhere,))
     try:
-        begun = [pool.submit(quietly, part) for part in range(parts)]
-        for part in reversed(range(parts)):  # the caller's: what no other has begun
+        with _kept_to(here, anywhere):
+            begun = [
+                pool.submit(first if part < threads - 1 else quietly, part)
+                for part in range(parts)
+            ]
+            if begun[-1].cancel():
+                quietly(parts - 1)
+        for part in reversed(range(parts - 1)):  # the caller's: what no other has begun
             if begun[part].cancel():
                 quietly(part)
     finally:  # of pieces that are left, after Ctrl-C for one, none is begun
@@ -46,3 +60,33 @@ def shared(
     for other in begun:
         if not other.cancelled():
             other.result()
+
+
+def _processors():
+    """Where the caller's thread is, where it is not, and all: on Linux, else nothing.
+
+    A virtual processor that sleeps looks busy to its system, which for some milliseconds
+    lets new threads run on the caller's: so each begins its first piece on another.
+    """
+    with suppress(AttributeError, OSError):
+        anywhere = os.sched_getaffinity(0)
+        here = {ctypes.CDLL(None).sched_getcpu()}
+        if here < anywhere:
+            return here, anywhere - here, anywhere
+    return set(), set(), set()
+
+
+def _move(processors):
+    """Let this thread run on these processors alone, if any."""
+    if processors:
+        with suppress(OSError):
+            os.sched_setaffinity(0, processors)
+
+
+@contextmanager
+def _kept_to(processors, afterwards):
+    _move(processors)
+    try:
+        yield
+    finally:
+        _move(afterwards)

@@ -39,14 +39,18 @@ def cholesky(cov: Array) -> Array:
 
 
 def _root(cov):
-    """R with cov = R R^T, singular or not; by correlations, so that a coordinate of small
-    variance keeps its digits.
+    """R with cov = R R^T, singular or not.
+
+    Units, powers of 2^8, bring deviations so close that the small keep their digits.
     """
     std = np.sqrt(np.maximum(np.diagonal(cov, axis1=-2, axis2=-1), 0))
-    unit = np.where(std > 0, std, 1)
-    correlation = np.clip(cov / unit[..., None] / unit[..., None, :], -1, 1)
-    value, vector = np.linalg.eigh(correlation)
-    return std[..., None] * vector * np.sqrt(np.maximum(value, 0))[..., None, :]
+    size = np.where(std > 0, std, 1)
+    log = np.log2(size / size.max(axis=-1, keepdims=True))
+    unit = 2.0 ** (8 * np.round(log / 8))
+    most = (std / unit)[..., None] * (std / unit)[..., None, :]
+    scaled = np.clip(cov / unit[..., None] / unit[..., None, :], -most, most)
+    value, vector = np.linalg.eigh(scaled)
+    return unit[..., None] * vector * np.sqrt(np.maximum(value, 0))[..., None, :]
 
 
 def whiten(L: Array, r: Array) -> Array:

@@ -1,5 +1,6 @@
 """Compiled densities and scores far out, where components are taken one by one."""
 
+import os
 import threading
 import time
 
@@ -249,3 +250,27 @@ def test_units_of_a_power_of_two_change_no_bit_of_a_score(d, dtype):
         other = Mixture(law.weights, unit * law.means, unit**2 * law.covs)
         got = fast.score(other, dtype(unit) * x) * dtype(unit)
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux has it")
+def test_threads_may_run_on_all_processors_again_after_their_first_piece():
+    """They begin on different ones, and the caller's is as before, also after an error."""
+    anywhere, seen, done = os.sched_getaffinity(0), {}, set()
+
+    def work(lo, hi):
+        seen.setdefault(threading.get_ident(), []).append(os.sched_getaffinity(0))
+        time.sleep(0.01)
+        if lo == 0 and done:
+            raise ArithmeticError
+
+    _share.shared(2, 64, 1, work)
+    assert os.sched_getaffinity(0) == anywhere
+    first, second = (each[0] for each in seen.values())
+    if len(anywhere) > 1:
+        assert not first & second and first | second == anywhere
+        assert 1 in (len(first), len(second))
+    assert all(now == anywhere for each in seen.values() for now in each[1:])
+    done.add(True)
+    with pytest.raises(ArithmeticError):
+        _share.shared(2, 64, 1, work)
+    assert os.sched_getaffinity(0) == anywhere
