@@ -185,12 +185,12 @@ def _own(score, levels, ask, x):
             f"law must be a Mixture or a numba-jitted score(x, out); "
             f"got {type(score).__name__}"
         )
-    away = np.flatnonzero((levels[0] != 1) | (levels[1] != 0))
-    if len(away) or (ask == -2).any():
-        signal, noise = levels[:, away[0]] if len(away) else (0.0, 1.0)
+    away = [f"{s:g}, noise {v:g}" for s, v in levels.T if (s, v) != (1, 0)]
+    away += ["0"] if (ask == -2).any() else []
+    if away:
         raise ValueError(
             "law must be a Mixture where a chain asks at other levels than signal 1, "
-            f"noise 0; this chain asks at signal {signal:g}, noise {noise:g}"
+            f"noise 0; this chain asks at signal {away[0]}"
         )
     points = np.vstack([x[:64].T, 0 * x[:64, 0]])  # and a row that is not the score's
     room = np.full_like(points, np.nan)
