@@ -19,8 +19,6 @@ def shared(
 
     One of them is the caller's. What work raises is raised; None: as many as numba.
     """
-    from concurrent.futures import ThreadPoolExecutor  # imported late, as it is slow
-
     from numba import config
 
     threads = config.NUMBA_NUM_THREADS if threads is None else threads
@@ -36,25 +34,32 @@ def shared(
     if threads == 1 or parts == 1:
         for part in range(parts):
             quietly(part)
-        return
+    else:
+        _together(threads, parts, quietly)
+
+
+def _together(threads, parts, piece):
+    """Call piece(part) for parts in threads, of which the caller's takes the last."""
+    from concurrent.futures import ThreadPoolExecutor  # imported late, as it is slow
+
     here, elsewhere, anywhere = _processors()
 
     def first(part):
         with _kept_to(elsewhere, anywhere):
-            quietly(part)
+            piece(part)
 
     pool = ThreadPoolExecutor(threads - 1, initializer=_move, initargs=(anywhere,))
     try:
         with _kept_to(here, anywhere):
             begun = [
-                pool.submit(first if part < threads - 1 else quietly, part)
+                pool.submit(first if part < threads - 1 else piece, part)
                 for part in range(parts)
             ]
             if begun[-1].cancel():
-                quietly(parts - 1)
+                piece(parts - 1)
         for part in reversed(range(parts - 1)):  # the caller's: what no other has begun
             if begun[part].cancel():
-                quietly(part)
+                piece(part)
     finally:  # of pieces that are left, after Ctrl-C for one, none is begun
         pool.shutdown(cancel_futures=True)
     for other in begun:
@@ -85,6 +90,7 @@ def _move(processors):
 
 @contextmanager
 def _kept_to(processors, afterwards):
+    """Run on some processors here, and on others afterwards."""
     _move(processors)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What all compiled code is built with: options, numba's cache, wide vectors.
+"""What all compiled code is built with: options, elementary functions, wide vectors.
 
 Whoever reads the mathematics never has to open this file.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from numba import config, njit, types
 from numba.cpython.unsafe.numbers import viewer
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 from refdiff import elementary
 
@@ -44,12 +44,14 @@ except (RuntimeError, OSError) as reason:  # there is no folder that numba may w
     warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, stacklevel=2)
     KEPT = FUSED
 
-both = (
-    (lambda dtype: elementary.SINGLE),
-    (lambda dtype: elementary.DOUBLE),
-)  # 32, 64 bits
+# of 32 bits and of 64
+both = (lambda dtype: elementary.SINGLE), (lambda dtype: elementary.DOUBLE)
 overload(elementary.numbers)(lambda dtype: both[dtype.dtype.bitwidth // 64])
 overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
+for name in ("polynomial", "ln", "turn"):
+    register_jitable(**EXACT)(getattr(elementary, name))
+for name in ("turns", "split", "higher", "lower", "exp2", "exp"):
+    register_jitable(**FUSED)(getattr(elementary, name))
 
 
 def attributed(*attributes):

@@ -9,7 +9,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from refdiff import elementary, noise
-from refdiff.compiled import EXACT, FUSED, wide
+from refdiff.compiled import EXACT, wide
 from refdiff.noise import cartesian, mantissa, radius, seeded, uniforms, xoshiro
 
 
@@ -46,9 +46,6 @@ def draw(S, z, step):
             z[j, i], z[j + 1, i] = cartesian(z[j, i], z[j + 1, i], num)
 
 
-exact = elementary.polynomial, elementary.ln, elementary.turn, noise.splitmix
-exact += mantissa, uniforms, radius, cartesian, seeded, xoshiro, rows, streams, draw
-for function in exact:
+exact = mantissa, uniforms, radius, cartesian, noise.splitmix, seeded, xoshiro
+for function in (*exact, rows, streams, draw):
     register_jitable(**EXACT)(function)
-for name in ("turns", "split", "higher", "lower", "exp2", "exp"):
-    register_jitable(**FUSED)(getattr(elementary, name))

@@ -131,3 +131,38 @@ def test_attributes_are_in_what_llvm_is_given_and_not_unasked(asks, attributes):
     (code,) = built.inspect_llvm().values()
     known = {'"prefer-vector-width"="512"', '"stackrealign"', "alwaysinline"}
     assert {attribute for attribute in known if attribute in code} == attributes
+
+
+ALONE = """
+import numpy as np
+from numba import njit
+from refdiff import fast_net, kernel_score
+from refdiff.compiled import LEAN
+from refdiff.net import MLP
+
+net, x = MLP(2, 10), np.ones((3, 2))
+params = net.init(np.random.default_rng(0))
+print(fast_net.loss_grad(net, params, x, np.ones(3), x, np.ones(3))[0] > 0)
+
+@njit(**LEAN)
+def weighted(X, t, g):
+    kernel_score.eight(X, t, 0, 0, g, kernel_score.five)
+
+weighted(np.ones((1, 2, 64)), np.ones((1, 8, 5)), g := np.zeros((4, 64)))
+(code,) = weighted.inspect_asm().values()
+made = "_ZN7refdiff12kernel_score"
+print((g[2] > 0).all(), made + "5eight" in code and made + "4each" not in code)
+"""
+
+
+@of_numba
+def test_each_module_compiles_by_itself_and_eight_weights_call_nothing(tmp_path):
+    """In a process that has compiled nothing yet, with an empty cache."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["True"] * 3, done.stderr
