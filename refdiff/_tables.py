@@ -79,7 +79,7 @@ def tables(law, signal, noise, dtype):
     """A mixture's numbers at each level (levels, components, numbers), `small`, shifts.
 
     A component, of covariance L D L' with a unit L, has the log of its weighted density
-    at its mean, in bits, less a shift that brings the highest to +-digits; its mean;
+    at its mean, in bits, less a shift that brings the highest to the digits; its mean;
     1 / (2 D log 2); and what is below L's diagonal, unless that is 0 in all components.
     On a line and in the plane they are filled up to whole eights, and d to 2, by such as
     weigh nothing. A weight below 2^floor is cut off there; beside a sum of weights of at
@@ -97,7 +97,7 @@ def tables(law, signal, noise, dtype):
     unit = root.max(axis=(1, 2))  # logs of what is near 1 keep their digits
     top = np.log(law.weights) - np.log(root / unit[:, None, None]).sum(axis=2)
     most, reach = top.max(axis=1), num.digits * bit
-    less = most - np.clip(most, -reach, reach)
+    less = np.maximum(most - reach, 0)
     table[:, :K, 0] = (top - less[:, None]) / bit
     table[:, :K, 1 : 1 + d] = signal[:, None, None] * law.means
     inverse = root**-2.0 / (2 * bit)
