@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 
@@ -19,9 +20,7 @@ def shared(
 
     One of them is the caller's. What work raises is raised; None: as many as numba.
     """
-    from numba import config
-
-    threads = config.NUMBA_NUM_THREADS if threads is None else threads
+    threads = _as_many_as_numba() if threads is None else threads
     whole(threads=threads)
     blocks = -(-n // block)
     parts = min(PIECES * threads, blocks)
@@ -36,6 +35,28 @@ def shared(
             quietly(part)
     else:
         _together(threads, parts, quietly)
+
+
+def in_each(
+    begin: Callable[[], Callable[[int, int], None]],
+) -> Callable[[int, int], None]:
+    """work(lo, hi), where each thread has a work = begin() of its own."""
+    own = threading.local()
+
+    def work(lo, hi):
+        if not hasattr(own, "work"):
+            own.work = begin()
+        own.work(lo, hi)
+
+    return work
+
+
+def _as_many_as_numba():
+    """What numba's variable says, or all processors that the process may run on."""
+    given = os.environ.get("NUMBA_NUM_THREADS")
+    with suppress(AttributeError):
+        return int(given or len(os.sched_getaffinity(0)))
+    return int(given or os.cpu_count() or 1)
 
 
 def _together(threads, parts, piece):

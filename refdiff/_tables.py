@@ -1,5 +1,7 @@
 """What compiled runs are given: the numbers of a chain and of a mixture, in tables."""
 
+import math
+
 import numpy as np
 
 from refdiff import elementary, gaussian
@@ -44,9 +46,31 @@ def fitting(chain):
 
 def rows(chain, A, b, ask, dtype):
     """What the kernel takes of a chain, with A and b in place of its own."""
-    parts = (part.astype(dtype) for part in (A, b, chain.c))
+    parts = (part.astype(dtype, order="C") for part in (A, b, chain.c))
     begin = (A != 0).argmax(axis=2)  # the first register that each is made of
-    return *parts, begin, chain.ends, bool(chain.c.any()), ask
+    return *parts, begin, chain.ends.astype(bool, order="C"), int(chain.c.any()), ask
+
+
+def block(n, most):
+    """How many particles to work on at a time: whole 64s, and in all blocks as many."""
+    blocks = -(-n // (64 * -(-most // 64)))
+    return 64 * -(-n // (64 * blocks))
+
+
+def aligned(dtype, *shape):
+    """Zeros, of which the first begins a line of the cache."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
+def room(registers, d, n, dtype):
+    """What a run of blocks of n particles works in: see `kernel`."""
+    wide = max(d, 2)
+    shapes = 2 * [(registers, wide, n)] + [(d + 1, n)] + 3 * [(wide + 2, n)]
+    parts = (aligned(dtype, *shape) for shape in shapes)
+    return *parts, aligned(np.uint64, 4, n)
 
 
 def levels(chain):

@@ -3,7 +3,6 @@
 Whoever reads the mathematics never has to open this file.
 """
 
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,17 +10,17 @@ from numba import config, njit, types
 from numba.cpython.unsafe.numbers import viewer
 from numba.extending import intrinsic, overload, register_jitable
 
-from refdiff import elementary
+from refdiff import _kept, elementary
 
-# Python's division, which raises, would keep loops from being vectorised. In what is
-# FUSED, a b + c may be rounded once. What is LEAN makes no arrays, and does not count who
+# Python's division, which raises, would keep loops from being vectorised. In what is not
+# EXACT a b + c may be rounded once. What is LEAN makes no arrays, and does not count who
 # refers to those that it is given: in short functions counting is a tenth of the time.
-EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": True}
-FUSED = {**EXACT, "fastmath": {"contract"}}
-LEAN = {**FUSED, "_nrt": False}
+# What is ALONE is not called by Python, but by `_kept`.
+EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": False}
+LEAN = {**EXACT, "fastmath": {"contract"}}
+ALONE = {**LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+FUSED = {**LEAN, "_nrt": True}
 KEPT = {**FUSED, "cache": True}
-SOURCES = "elementary", "noise", "train", "compiled", "kernel_noise"
-SOURCES += "kernel_score", "kernel_net", "kernel"
 
 
 def forget():
@@ -30,7 +29,7 @@ def forget():
     numba itself looks at the file of the function alone, not at those it calls.
     """
     kept = Path(njit(cache=True)(lambda: None).stats.cache_path)
-    files = (Path(__file__).with_name(f"{source}.py") for source in SOURCES)
+    files = (Path(__file__).with_name(f"{source}.py") for source in _kept.SOURCES)
     newest = max(file.stat().st_mtime for file in files)
     for index in kept.glob("kernel*.nbi"):
         with suppress(FileNotFoundError):  # another process forgets it too
@@ -41,7 +40,7 @@ def forget():
 try:
     config.DISABLE_JIT or forget()
 except (RuntimeError, OSError) as reason:  # there is no folder that numba may write to
-    warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, stacklevel=2)
+    _kept.unkept(reason)
     KEPT = FUSED
 
 # of 32 bits and of 64

@@ -4,11 +4,11 @@ A chain's table and a mixture's numbers are all that the kernel is given, so no 
 is written twice. Particle i's noise comes from its own stream (`noise`), and the result
 has the same bits for any number of threads, any block size, and for one process or many
 that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
-of numba). The first call with a dtype compiles for some seconds, and numba keeps the
-result on disk: later processes load it in half a second. Threads are the standard
-library's, so a process that has used them may be forked; there are `threads` of them, or
-as many as NUMBA_NUM_THREADS in the environment says, or one a processor. A run that goes
-on from another's end needs another seed: the same is the same noise.
+of numba). The first call with a dtype compiles for some seconds, and machine code is kept
+on disk: later processes load it at once, and do not import numba. Threads are the
+standard library's, so a process that has used them may be forked; there are `threads` of
+them, or as many as NUMBA_NUM_THREADS in the environment says, or one a processor. A run
+that goes on from another's end needs another seed: the same is the same noise.
 
 An own score fills out (d, B) from x (d, B), of which each column is a particle by itself;
 B may differ from call to call, and the last columns may repeat a particle. It is compiled
@@ -16,12 +16,13 @@ in each process, tried at the first particles, and asked at signal 1 and noise 0
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from refdiff import _tables, elementary, noise
+from refdiff import _kept, _tables, elementary, noise
 from refdiff._check import Array, finite, whole
-from refdiff._share import shared
+from refdiff._share import in_each, shared
 from refdiff.chain import Chain
 from refdiff.mixture import Mixture
 
@@ -62,8 +63,6 @@ def run(
     Source: definition
     Test: test_fast.py::test_a_run_is_the_numpy_drivers_with_the_same_normals
     """
-    from refdiff import kernel
-
     x = _points(x)
     noise.checked_stream(seed, first)
     block = ROW // x.itemsize if block is None else block
@@ -73,19 +72,20 @@ def run(
     levels, ask = _tables.levels(chain)
     if isinstance(law, Mixture):
         _tables.fits(law, x)
-        numbers, score = (*_tables.tables(law, *levels, x.dtype)[:2], law.mean), None
+        numbers = *_tables.tables(law, *levels, x.dtype)[:2], law.mean
+        begin, score = partial(_kept.function, "run"), None
     else:
-        none = np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1)
-        numbers, score = none, _own(law, levels, ask, x)
+        numbers = np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1)
+        begin, score = _own(law, levels, ask, x), law
     kept, step = (0, chain.steps) if every is None else (chain.steps // every, every)
     path = np.empty((1 + kept, *x.shape), x.dtype)
     path[0] = x  # and states behind it, or the last state over it
     numbers = tuple(part.astype(x.dtype) for part in numbers)
     rows = _tables.rows(chain, chain.A, chain.b, ask, x.dtype)
-    data = numbers, rows, np.uint64(seed), np.uint64(first), block, score, None
-    compiled = kernel.run if score is None else kernel.own
     to = path if every is None else path[1:]
-    shared(threads, len(x), block, lambda lo, hi: compiled(x, to, lo, hi, step, *data))
+    seeds, registers = (np.uint64(seed), np.uint64(first)), chain.A.shape[1]
+    data = to, step, numbers, rows, *seeds, score, None
+    _blocks(threads, block, begin, x, *data, registers=registers)
     return path[0] if every is None else path
 
 
@@ -100,17 +100,14 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     Source: definition
     Test: test_fast.py::test_logpdf_and_score_are_the_mixtures
     """
-    from refdiff import kernel
-
     x = _points(x)
     _tables.fits(law, x)
     parts = _tables.tables(law, np.ones(1), np.zeros(1), x.dtype)
     table, (small,), (shift,) = (part.astype(x.dtype) for part in parts)
-    result = np.empty(len(x), x.dtype)
-    block = ROW // x.itemsize
-    data = result, table, small, shift, block
-    shared(threads, len(x), block, lambda lo, hi: kernel.logpdf(x, lo, hi, *data))
-    return result
+    result = np.empty((len(x), 1), x.dtype)
+    begin = partial(_kept.function, "logpdf")
+    _blocks(threads, ROW // x.itemsize, begin, x, result, table, small, shift)
+    return result[:, 0]
 
 
 def score(law: Mixture, x: Array, threads: int | None = None) -> Array:
@@ -141,8 +138,6 @@ def sample(
     Source: definition
     Test: test_fast.py::test_samples_have_the_mixtures_law
     """
-    from refdiff import kernel
-
     whole(n=n)
     noise.checked_stream(seed, first)
     _tables.mixture(law)
@@ -153,10 +148,21 @@ def sample(
         x.dtype, "means and deviations", np.hstack([law.means, abs(turned).max(1)]), 1
     )
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
-    edges, block = np.cumsum(law.weights), 2 * ROW // x.itemsize
-    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first), block
-    shared(threads, n, block, lambda lo, hi: kernel.sample(x, lo, hi, *data))
+    edges, begin = np.cumsum(law.weights), partial(_kept.function, "sample")
+    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first)
+    _blocks(threads, 2 * ROW // x.itemsize, begin, x, *data)
     return x
+
+
+def _blocks(threads, block, begin, x, *data, registers=1):
+    """Share x's particles among threads, each with begin(room, x, *data) of its own."""
+    block = _tables.block(len(x), block)
+
+    def of_thread():
+        room = _tables.room(registers, x.shape[1], block, x.dtype)
+        return begin(room, x, *data)
+
+    shared(threads, len(x), block, in_each(of_thread))
 
 
 def _points(x):
@@ -171,11 +177,11 @@ def _precise(name, a):
     """The array in one piece; TypeError unless it has one of the two dtypes."""
     if a.dtype not in (np.float64, np.float32):
         raise TypeError(f"{name} must be float64 or float32; got {a.dtype}")
-    return np.require(a, requirements="CW")  # what is read alone is another type
+    return np.require(a, requirements="CAW")  # what is read alone is another type
 
 
 def _own(score, levels, ask, x):
-    """Refuse what fills no score, or a chain that asks it at noised levels."""
+    """How a run with it begins; refuse a chain of noised levels, or what fills no score."""
     from numba import config
 
     from refdiff import kernel
@@ -202,4 +208,4 @@ def _own(score, levels, ask, x):
         )
     if not np.isnan(room[-1]).all():
         raise ValueError(f"law must fill {x.shape[1]} rows of out; it filled more")
-    return score
+    return lambda *args: lambda lo, hi: kernel.own(lo, hi, *args)

@@ -20,7 +20,7 @@ import numpy as np
 
 from refdiff import _tables, fast, noise, train
 from refdiff._check import Array, finite, whole
-from refdiff._share import shared
+from refdiff._share import in_each, shared
 from refdiff.chain import Chain
 from refdiff.net import MLP
 from refdiff.targets import Model, Network
@@ -181,21 +181,16 @@ def run(
     rows = _tables.rows(chain, A, b, np.where(asked, 0, -1), x.dtype)
     asks = *_without_time(net, params, t), scale.astype(x.dtype)
     path, none = x[None].copy(), np.zeros((1, 1, 1), x.dtype)
-    data = (
-        (none, none[0, 0], none[0, 0]),
-        rows,
-        np.uint64(seed),
-        np.uint64(first),
-        BLOCK,
-        None,
-        asks,
-    )
+    law = none, none[0, 0], none[0, 0]
+    seeds = np.uint64(seed), np.uint64(first)
+    data = x, path, chain.steps, law, rows, *seeds, None, asks
 
-    def work(lo, hi):
-        kernel.run(x, path, lo, hi, chain.steps, *data)
+    def begin():
+        room = _tables.room(A.shape[1], net.d, BLOCK, x.dtype)
+        return lambda lo, hi: kernel.trained(lo, hi, room, *data)
 
     with _threads(None):
-        shared(threads, len(x), BLOCK, work)
+        shared(threads, len(x), BLOCK, in_each(begin))
     return path[0]
 
 

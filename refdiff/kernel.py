@@ -1,11 +1,12 @@
 """All compiled code of runs: every step of a chain fused; log densities and samples.
 
 Whoever reads the mathematics never has to open this file: `fast` is its door. Particles
-are worked on in blocks that stay in the cache while all steps pass over them. Blocks are
-padded to whole multiples of 64: no particle ever falls into the remainder of a loop,
-where sums could be fused otherwise, and so its bits depend on its own stream alone.
-Shapes: X, new (registers, D, n), D = max(d, 2); z (d + 1, n); out (D + 2, n), as the rows
-g of `kernel_score`, which has the score.
+are worked on in blocks that stay in the cache while all steps pass over them, in room
+that the caller gives: what makes no arrays runs without numba (see `_kept`). Blocks
+are whole multiples of 64: no particle ever falls into the remainder of a loop, where sums
+could be fused otherwise, and so its bits depend on its own stream alone.
+Shapes: X, new (registers, D, n), D = max(d, 2); z (d + 1, n); out, more, anew (D + 2, n),
+as the rows g of `kernel_score`, which has the score; S (4, n), the generators.
 """
 
 import numpy as np
@@ -13,10 +14,10 @@ from numba import njit
 from numba.extending import register_jitable
 
 from refdiff import noise
-from refdiff.compiled import FUSED, KEPT, LEAN, wide
+from refdiff.compiled import ALONE, FUSED, KEPT, LEAN, wide
 from refdiff.elementary import ln, numbers, view
 from refdiff.kernel_net import network
-from refdiff.kernel_noise import draw, rows, streams
+from refdiff.kernel_noise import draw, streams
 from refdiff.kernel_score import gradient
 from refdiff.noise import mantissa, xoshiro
 
@@ -41,12 +42,20 @@ def advance(X, new, A, begin, b, c, out, z, k):
                         new[r, j, i] += A[k, r, q] * X[q, j, i]
 
 
-def load(x, registers):
-    """Registers of rows; the first has x (n, d), turned, and copies of its last point."""
-    (n, d), D = x.shape, max(x.shape[1], 2)
-    X = rows(registers * D, -(-n // 64) * 64, x.dtype).reshape(registers, D, -1)
-    X[0, :d, :n], X[0, :d, n:] = x.T, x[-1:].T
-    return X
+def load(X, x, at, end):
+    """Fill X[0] with x[at:end] (n, d), turned, and copies of its last point."""
+    X[:] = 0
+    for j in range(x.shape[1]):
+        X[0, j] = x[end - 1, j]
+        for i in range(end - at):
+            X[0, j, i] = x[at + i, j]
+
+
+def unload(y, x, at, end):
+    """Fill x[at:end] (n, d) with rows y, turned back."""
+    for j in range(x.shape[1]):
+        for i in range(end - at):
+            x[at + i, j] = y[j, i]
 
 
 def place(S, z, edges, means, roots, y):
@@ -59,7 +68,7 @@ def place(S, z, edges, means, roots, y):
     for e in range(len(edges) - 1):
         for i in range(n):
             S[0, i] += np.uint64(view(S[1, i], np.float64) >= edges[e])
-    for j in range(len(y)):
+    for j in range(means.shape[1]):
         for i in range(n):
             y[j, i] = means[S[0, i], j]
         for r in range(j + 1):
@@ -67,12 +76,11 @@ def place(S, z, edges, means, roots, y):
                 y[j, i] += roots[S[0, i], j, r] * z[r, i]
 
 
-for function in (advance, place):
+for function in (advance, load, unload, place):
     register_jitable(**LEAN)(function)
-register_jitable(**FUSED)(load)
 
 
-def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
+def run(lo, hi, room, x, path, every, law, chain, seed, first, score, net):
     """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
     law: tables of the mixture, `small` of each, its mean; chain: A, b, c and ends of a
@@ -80,67 +88,63 @@ def run(x, path, lo, hi, every, law, chain, seed, first, block, score, net):
     for no model, -2 for the mean. Where one is given, score(x, out), or the net (see
     `network`), stands in the mixture's place.
     """
-    tables, small, mean = law
-    (A, b, c, begin, ends, random, ask), d = chain, x.shape[1]
-    for at in range(lo, hi, block):
-        end = min(at + block, hi)
-        X, new = load(x[at:end], A.shape[1]), load(x[at:end], A.shape[1])
-        _, D, n = X.shape
-        z, S = rows(d + 1, n, X.dtype), streams(seed, STEPS, first + np.uint64(at), n)
-        out, more = rows(D + 2, n, X.dtype), rows(D + 2, n, X.dtype)
-        step, begins = 0, random
+    (tables, small, mean), (A, b, c, begin, ends, random, ask) = law, chain
+    (X, new, z, out, more, anew, S), d = room, x.shape[1]
+    for at in range(lo, hi, X.shape[2]):
+        end = min(at + X.shape[2], hi)
+        load(X, x, at, end)
+        streams(S, seed, STEPS, first + np.uint64(at))
+        out[:], step, begins = 0, 0, random
         for k in range(len(ends)):
             if begins:
                 draw(S, z, step)
             if ask[k] == -2:
-                out[:d] = mean.reshape(d, 1)
+                for j in range(d):
+                    out[j] = mean[j]
             elif ask[k] >= 0:
                 if net is not None:  # of these three numba compiles one
                     network(X[0], net, k, out)
                 elif score is None:
-                    gradient(X, tables, ask[k], out, more, small[ask[k]])
+                    gradient(X, tables, ask[k], out, more, anew, small[ask[k]])
                 else:
                     score(X[0, :d], out[:d])
             advance(X, new, A, begin, b, c, out, z, k)
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
-                path[step // every - 1, at:end] = X[0, :d, : end - at].T
+                unload(X[0], path[step // every - 1], at, end)
 
 
 # These take the user's function, for which no cache is ever hit.
 fill = njit(**FUSED)(lambda score, x, out: score(x, out))
 own = njit(**FUSED)(run)
-run = njit(**KEPT)(run)
+trained = njit(**KEPT)(run)
+run = njit(**ALONE)(run)
 
 
-@njit(**KEPT)
-def logpdf(x, lo, hi, result, table, small, shift, block):
-    """Log density at x[lo:hi], that of the table and a shift; x (n, d)  ->  (n,)."""
-    num = numbers(x.dtype)
+@njit(**ALONE)
+def logpdf(lo, hi, room, x, result, table, small, shift):
+    """Log density at x[lo:hi], that of the table and a shift; x (n, d)  ->  (n, 1)."""
     wide()
-    for at in range(lo, hi, block):
-        end = min(at + block, hi)
-        X = load(x[at:end], 1)
-        _, D, n = X.shape
-        g, more = rows(D + 2, n, x.dtype), rows(D + 2, n, x.dtype)
-        gradient(X, table, 0, g, more, small)
-        for i in range(n):
+    (X, _, _, g, more, anew, _), num = room, numbers(x.dtype)
+    for at in range(lo, hi, X.shape[2]):
+        end = min(at + X.shape[2], hi)
+        load(X, x, at, end)
+        gradient(X, table, 0, g, more, anew, small)
+        for i in range(X.shape[2]):
             g[0, i] = shift + (g[-1, i] * ln(num.two, num) + ln(g[-2, i], num))
-        result[at:end] = g[0, : end - at]
+        unload(g, result, at, end)
 
 
-@njit(**KEPT)
-def sample(x, lo, hi, edges, means, roots, seed, first, block):
+@njit(**ALONE)
+def sample(lo, hi, room, x, edges, means, roots, seed, first):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k].
 
     u: a word of the stream after those of z; roots: lower triangles
     """
-    d = x.shape[1]
-    for at in range(lo, hi, block):
-        end = min(at + block, hi)
-        S = streams(seed, SAMPLES, first + np.uint64(at), end - at)
-        y, z = rows(d, S.shape[1], x.dtype), rows(d + 1, S.shape[1], x.dtype)
+    _, _, z, y, _, _, S = room
+    for at in range(lo, hi, S.shape[1]):
+        streams(S, seed, SAMPLES, first + np.uint64(at))
         draw(S, z, 0)
         place(S, z, edges, means, roots, y)
-        x[at:end] = y[:, : end - at].T
+        unload(y, x, at, min(at + S.shape[1], hi))

@@ -13,19 +13,10 @@ from refdiff.compiled import EXACT, wide
 from refdiff.noise import cartesian, mantissa, radius, seeded, uniforms, xoshiro
 
 
-def rows(a, n, dtype):
-    """Zeros (a, n), of which the first begins a line of the cache."""
-    room = np.zeros(a * n + 16, dtype)
-    start = -room.ctypes.data % 64 // room.itemsize
-    return room[start : start + a * n].reshape(a, n)
-
-
-def streams(seed, stream, first, size):
-    """Generators (4, n) of particles first..first+size-1, and more to whole 64s."""
-    S = rows(4, -(-size // 64) * 64, np.uint64)
+def streams(S, seed, stream, first):
+    """Make S (4, n) the generators of particles first..first+n-1."""
     for i in range(S.shape[1]):
         S[0, i], S[1, i], S[2, i], S[3, i] = seeded(seed, stream, first + np.uint64(i))
-    return S
 
 
 def draw(S, z, step):
@@ -47,5 +38,5 @@ def draw(S, z, step):
 
 
 exact = mantissa, uniforms, radius, cartesian, noise.splitmix, seeded, xoshiro
-for function in (*exact, rows, streams, draw):
+for function in (*exact, streams, draw):
     register_jitable(**EXACT)(function)

@@ -8,10 +8,9 @@ each dimension, s and m, of a density s 2^m; t (levels, components, numbers of e
 `_tables.tables`; logits, log densities with their weights, are in bits.
 """
 
-import numpy as np
 from numba.extending import register_jitable
 
-from refdiff.compiled import FUSED, LEAN, inlined, wide
+from refdiff.compiled import LEAN, inlined, wide
 from refdiff.elementary import exp2, higher, lower, numbers, split
 
 EIGHT = tuple((j,) for j in range(8))
@@ -147,17 +146,17 @@ def join(g, more):
     blend(g, more)
 
 
-def far_out(X, t, k, g, more, small):
+def far_out(X, t, k, g, more, anew, small):
     """Rows g anew for particles whose sum of weights is small."""
-    anew = np.empty_like(g)
     singly(X, t, k, anew, more)
     for i in range(g.shape[1]):
-        if g[-2, i] < small:
-            g[:, i] = anew[:, i]
+        far = g[-2, i] < small
+        for j in range(len(g) * far):
+            g[j, i] = anew[j, i]
 
 
-def gradient(X, t, k, g, more, small):
-    """Rows g: the score at X[0] of the mixture t[k], s and m; more: room for a part.
+def gradient(X, t, k, g, more, anew, small):
+    """Rows g: the score at X[0] of the mixture t[k], s and m; more, anew: room.
 
     One dimension has a row of zeros beside it. small: a sum of weights below which one
     that was cut off may matter.
@@ -177,11 +176,10 @@ def gradient(X, t, k, g, more, small):
         for i in range(g.shape[1]):
             count += g[-2, i] < small
         if count:
-            far_out(X, t, k, g, more, small)
+            far_out(X, t, k, g, more, anew, small)
 
 
 for function in (five, six, term, begun, weighted, each, total, eight, one):
     register_jitable(**LEAN)(function)
-for function in (blend, singly, join, gradient):
+for function in (blend, singly, join, far_out, gradient):
     register_jitable(**LEAN)(function)
-register_jitable(**FUSED)(far_out)

@@ -303,9 +303,9 @@ fast.run(langevin.langevin_chain(0.1, 10), law, np.zeros((100, 2)), seed=1)
 """
 
 
-def test_a_cached_kernel_runs_in_a_process_of_three_imports_of_numba():
-    seconds(JOB)  # which fills the cache
-    assert holds(JOB, "import numba", 3, 3)
+def test_a_kept_kernel_runs_in_a_process_that_takes_no_longer_than_to_import_numba():
+    seconds(JOB)  # which keeps it
+    assert holds(JOB, "import numba", 1, 5)
 
 
 @pytest.mark.control

@@ -9,7 +9,7 @@ import pytest
 from test_fast import a_mixture, numpy_run
 from test_fast_edges import near
 
-from refdiff import _share, _tables, elementary, fast, kernel_noise
+from refdiff import _share, _tables, elementary, fast
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.probe import tabulate
@@ -175,7 +175,7 @@ def test_more_than_eight_components_far_out(d):
 @pytest.mark.parametrize("dtype", [*DTYPES, np.uint64])
 def test_rows_begin_at_a_line_of_the_cache(dtype):
     for n in (64, 128, 448):
-        rows = kernel_noise.rows(3, n, dtype)
+        rows = _tables.aligned(dtype, 3, n)
         assert rows.shape == (3, n) and rows.dtype == dtype and not rows.any()
         assert rows.ctypes.data % 64 == 0 and rows.flags.c_contiguous
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "refdiff"
 
 # The order of the house, top first; a module imports only from above itself.
 HOUSE = """
-__init__ _check _share gaussian mixture net train toys densities elementary noise compiled kernel_noise kernel_score kernel_net kernel schedule targets chain
+__init__ _check _share _kept gaussian mixture net train toys densities elementary noise compiled kernel_noise kernel_score kernel_net kernel schedule targets chain
 probe _tables fast fast_net codes vae estimators autoencoder forward ddpm losses elbo ddim kernels score matching langevin ode solvers rates sde reversal
 ornstein exponential edm predictors samplers likelihood brownian heat master kramers_moyal fokker_planck
 metrics plots errata oracle cite data results tour tour_vae tour_ncsn tour_samplers cli __main__
@@ -32,7 +32,8 @@ COMPILED = (  # plain arrays, of which numba finds the types, and what it is giv
 START, END = ORDER.index("gaussian"), ORDER.index("fokker_planck") + 1
 FORMULAS = [module for module in ORDER[START:END] if module not in COMPILED]
 ALLOWED = {"numpy", "scipy", "matplotlib", "numba", "refdiff"}
-GUESTS = {"arithmetic.py": {"mpmath"}, "plugin.py": {"pytest"}}  # in oracle/ alone
+GUESTS = {"arithmetic.py": {"mpmath"}, "plugin.py": {"pytest"}}
+GUESTS |= {"_kept.py": {"llvmlite"}}  # numba's own half, which is imported without it
 
 
 def modules():
@@ -60,7 +61,7 @@ def imports(path):
 def test_imports_point_up_the_house(path):
     for name in imports(path):
         top, *rest = name.split(".")
-        guests = GUESTS.get(path.name, set()) if noun(path) == "oracle" else set()
+        guests = GUESTS.get(path.name, set())
         assert top in ALLOWED | guests | sys.stdlib_module_names, f"{path}: {name}"
         if top == "refdiff" and rest:
             assert rest[0] in ORDER, f"{rest[0]} has no place in the house"

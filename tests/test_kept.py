@@ -1,0 +1,181 @@
+"""Machine code that is kept: what it is given, where it lies, and when it is made anew."""
+
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import numba
+import numpy as np
+import pytest
+
+from refdiff import _kept, kernel
+from refdiff.compiled import ALONE, LEAN
+
+pytestmark = pytest.mark.skipif(
+    numba.config.DISABLE_JIT, reason="nothing is compiled, or kept"
+)
+
+JOB = """
+import sys
+import numpy as np
+from refdiff import fast, langevin, toys
+x = fast.run(langevin.langevin_chain(0.1, 10), toys.moons(), np.ones((100, 2)), seed=1)
+print(x.tobytes().hex(), "numba" in sys.modules)
+"""
+
+
+def run(cache):
+    """The end of JOB in a process of its own, and whether it imported numba."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-W", "error", "-c", JOB]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    end, imported = done.stdout.split()
+    return end, imported == "True"
+
+
+def test_a_second_process_does_without_numba(tmp_path):
+    first = run(tmp_path)
+    assert first[1] and len(list(tmp_path.glob("run-*.o"))) == 1
+    assert run(tmp_path) == (first[0], False)
+
+
+def test_where_the_source_may_not_be_written_to_it_is_kept_at_home(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    (tmp_path / "__pycache__").touch()  # no folder
+    monkeypatch.setattr(_kept, "__file__", str(tmp_path / "_kept.py"))
+    monkeypatch.setattr(_kept, "_version", lambda: b"version")
+    assert _kept._read("run.o") is None
+    _kept._write("run.o", b"code")
+    assert [file.name for file in (tmp_path / "home/refdiff").iterdir()] == ["run.o"]
+    assert _kept._read("run.o") == b"code"
+    monkeypatch.setattr(_kept, "_version", lambda: b"another")
+    assert _kept._read("run.o") is None
+
+
+def told(lo, hi, numbers, arrays, out):
+    """Write down all that it is given."""
+    whole, natural, double, single, none = numbers
+    plane, (line, cube) = arrays
+    out[0], out[1], out[2], out[3], out[4], out[5] = (
+        lo,
+        hi,
+        whole,
+        natural,
+        double,
+        single,
+    )
+    out[6] = 1 if none is None else 0
+    out[7], out[8], out[9] = plane.shape[0], plane.shape[1], cube.shape[2]
+    out[10] = plane[1, 2] + line[1]
+    out[11] = cube[1, 0, 1]
+    out[12] = natural >= np.uint64(2**63)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """A module of functions that run alone, in the place of `kernel`."""
+    made = ModuleType("made")
+    made.told = numba.njit(**ALONE)(told)
+    monkeypatch.setitem(sys.modules, "made", made)
+    monkeypatch.setattr(_kept, "KERNEL", "made")
+    monkeypatch.setattr(_kept, "FOUND", {})
+    for cached in ("_processor", "_llvm"):
+        monkeypatch.setattr(_kept, cached, getattr(_kept, cached).__wrapped__)
+    return made
+
+
+def arguments():
+    plane, line = np.arange(6.0).reshape(2, 3), np.array([5, -7])
+    cube, out = np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.zeros(13)
+    numbers = -(2**40), np.uint64(2**63 + 2**20), np.pi, np.float32(0.1), None
+    return (*numbers[:2], np.float64(np.pi), *numbers[3:]), (plane, (line, cube)), out
+
+
+def test_code_is_given_every_kind_of_number_and_of_array(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    *data, out = arguments()
+    called = _kept.function("told", *data, out)
+    want = np.zeros(13)
+    for lo, hi in ((3, -4), (2**50, 0)):
+        called(lo, hi)
+        told(lo, hi, *data, want)
+        np.testing.assert_array_equal(out, want)
+    assert want[5] == float(np.float32(0.1)) != 0.1 and want[11] == 5
+
+
+@pytest.mark.parametrize("damage", ["none", "cut", "changed", "empty"])
+def test_a_damaged_file_is_made_anew(damage, module, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    *data, out = arguments()
+    _kept.function("told", *data, out)
+    (file,) = tmp_path.iterdir()
+    good = file.read_bytes()
+    bad = {"none": good, "cut": good[:-1], "changed": good[:-1] + b"x", "empty": b""}
+    file.write_bytes(bad[damage])
+    assert (_kept._read(file.name) is None) == (damage != "none")
+    monkeypatch.setattr(_kept, "FOUND", {})
+    _kept.function("told", *data, out)(3, 4)
+    assert out[1] == 4 and _kept._read(file.name) == good[32:]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_each_processor_has_a_file_of_its_own(module, tmp_path, monkeypatch):
+    """And numba may be told to compile for all of them."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    *data, out = arguments()
+    for files, plain in ((1, {}), (2, {"NUMBA_CPU_NAME": "generic"}), (2, {})):
+        with monkeypatch.context() as patch:
+            patch.setattr(_kept, "FOUND", {})
+            for name, value in plain.items():
+                patch.setenv(name, value)
+            _kept.function("told", *data, out)(files, 0)
+        assert len(list(tmp_path.iterdir())) == files == out[0]
+
+
+def test_arrays_that_are_not_in_one_piece_or_not_ours_are_refused(module):
+    *data, out = arguments()
+    theirs = out.copy()
+    theirs.flags.writeable = False
+    for bad in (np.zeros(26)[::2], theirs):
+        with pytest.raises(ValueError, match="arrays must be in one piece"):
+            _kept.function("told", *data, bad)
+
+
+@pytest.mark.control
+def test_numbers_that_are_not_what_the_code_takes_are_refused(module, monkeypatch):
+    """As with a numba that passes arrays in another way."""
+    *data, out = arguments()
+    monkeypatch.setattr(_kept, "_read", lambda file: None)
+    monkeypatch.setitem(_kept.FORMS, np.float64, "q")
+    with pytest.raises(RuntimeError, match="told takes .* of this numba"):
+        _kept.function("told", *data, out)
+
+
+@pytest.mark.control
+def test_code_that_fails_does_not_pass_unseen(module, monkeypatch):
+    *data, out = arguments()
+    monkeypatch.setattr(_kept, "_found", lambda *args: (lambda row: 1, None))
+    with pytest.raises(RuntimeError, match="told failed"):
+        _kept.function("told", *data, out)(0, 1)
+
+
+def test_what_is_kept_is_what_numba_runs():
+    """The same bits by numba's own call, of another compilation."""
+    edges, means, seeds = np.ones(1), np.ones((1, 1)), (np.uint64(1), np.uint64(2))
+    roots, ends = np.full((1, 1, 1), 3.0), []
+    room = [np.zeros(shape) for shape in 2 * [(1, 2, 64)] + [(2, 64)] + 3 * [(4, 64)]]
+    room = (*room, np.zeros((4, 64), np.uint64))
+    by_numba = numba.njit(**LEAN)(kernel.sample.py_func)
+    for call in (
+        _kept.function,
+        lambda name, *args: lambda lo, hi: by_numba(lo, hi, *args),
+    ):
+        x = np.zeros((64, 1))
+        call("sample", room, x, edges, means, roots, *seeds)(0, 64)
+        ends.append(x.tobytes())
+    assert ends[0] == ends[1] and x.std() > 1
