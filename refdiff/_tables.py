@@ -51,6 +51,11 @@ def rows(chain, A, b, ask, dtype):
     return *parts, begin, chain.ends.astype(bool, order="C"), int(chain.c.any()), ask
 
 
+def key(*numbers):
+    """Seed, stream and first particle, which name all streams of a run."""
+    return tuple(np.uint64(number) for number in numbers)
+
+
 def block(n, most):
     """How many particles to work on at a time: whole 64s, and in all blocks as many."""
     blocks = -(-n // (64 * -(-most // 64)))

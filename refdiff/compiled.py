@@ -3,6 +3,7 @@
 Whoever reads the mathematics never has to open this file.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numba import config, njit, types
 from numba.cpython.unsafe.numbers import viewer
 from numba.extending import intrinsic, overload, register_jitable
 
-from refdiff import _kept, elementary
+from refdiff import _kept, elementary, noise
 
 # Python's division, which raises, would keep loops from being vectorised. In what is not
 # EXACT a b + c may be rounded once. What is LEAN makes no arrays, and does not count who
@@ -43,14 +44,22 @@ except (RuntimeError, OSError) as reason:  # there is no folder that numba may w
     _kept.unkept(reason)
     KEPT = FUSED
 
+
+def inside(options: dict, *functions: Callable) -> None:
+    """Let compiled code call Python's functions, which are compiled into it."""
+    for function in functions:
+        register_jitable(**options)(function)
+
+
 # of 32 bits and of 64
 both = (lambda dtype: elementary.SINGLE), (lambda dtype: elementary.DOUBLE)
 overload(elementary.numbers)(lambda dtype: both[dtype.dtype.bitwidth // 64])
 overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
-for name in ("polynomial", "ln", "turn"):
-    register_jitable(**EXACT)(getattr(elementary, name))
-for name in ("turns", "split", "higher", "lower", "exp2", "exp"):
-    register_jitable(**FUSED)(getattr(elementary, name))
+inside(EXACT, elementary.polynomial, elementary.ln, elementary.turn)
+inside(EXACT, noise.splitmix, noise.seeded, noise.xoshiro, noise.mantissa)
+inside(EXACT, noise.uniforms, noise.radius, noise.cartesian)
+inside(FUSED, elementary.split, elementary.higher, elementary.lower)
+inside(FUSED, elementary.exp2, elementary.exp, elementary.turns)
 
 
 def attributed(*attributes):

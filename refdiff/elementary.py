@@ -39,6 +39,7 @@ class Numbers(NamedTuple):
     log2_e: float
     ln2_high: float
     ln2_low: float
+    minus_2_ln2: float
     root_half: float
     digits: int
     exp2: tuple
@@ -51,7 +52,8 @@ class Numbers(NamedTuple):
 def _numbers(F, I, least, floor, digits, ln2_high, ln2_low, *polynomials):
     constants = (1, 2, 0.5, np.pi - 2, least, floor, 2.0**floor)
     constants += 1.5 * 2.0**digits, 1 / np.log(2)
-    constants = [F(v) for v in (*constants, ln2_high, ln2_low, np.sqrt(0.5))]
+    constants += ln2_high, ln2_low, -2 * np.log(2), np.sqrt(0.5)
+    constants = [F(v) for v in constants]
     tables = (tuple(F(v) for v in table) for table in polynomials)
     return Numbers(F, I, *constants, digits, *tables)
 

@@ -83,8 +83,8 @@ def run(
     numbers = tuple(part.astype(x.dtype) for part in numbers)
     rows = _tables.rows(chain, chain.A, chain.b, ask, x.dtype)
     to = path if every is None else path[1:]
-    seeds, registers = (np.uint64(seed), np.uint64(first)), chain.A.shape[1]
-    data = to, step, numbers, rows, *seeds, score, None
+    key, registers = _tables.key(seed, noise.STEPS, first), chain.A.shape[1]
+    data = to, step, numbers, rows, key, score, None
     _blocks(threads, block, begin, x, *data, registers=registers)
     return path[0] if every is None else path
 
@@ -149,7 +149,7 @@ def sample(
     )
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
     edges, begin = np.cumsum(law.weights), partial(_kept.function, "sample")
-    data = edges / edges[-1], *parts, np.uint64(seed), np.uint64(first)
+    data = edges / edges[-1], *parts, _tables.key(seed, noise.SAMPLES, first)
     _blocks(threads, 2 * ROW // x.itemsize, begin, x, *data)
     return x
 

@@ -182,8 +182,8 @@ def run(
     asks = *_without_time(net, params, t), scale.astype(x.dtype)
     path, none = x[None].copy(), np.zeros((1, 1, 1), x.dtype)
     law = none, none[0, 0], none[0, 0]
-    seeds = np.uint64(seed), np.uint64(first)
-    data = x, path, chain.steps, law, rows, *seeds, None, asks
+    key = _tables.key(seed, noise.STEPS, first)
+    data = x, path, chain.steps, law, rows, key, None, asks
 
     def begin():
         room = _tables.room(A.shape[1], net.d, BLOCK, x.dtype)

@@ -9,19 +9,14 @@ Shapes: X, new (registers, D, n), D = max(d, 2); z (d + 1, n); out, more, anew (
 as the rows g of `kernel_score`, which has the score; S (4, n), the generators.
 """
 
-import numpy as np
 from numba import njit
-from numba.extending import register_jitable
 
-from refdiff import noise
-from refdiff.compiled import ALONE, FUSED, KEPT, LEAN, wide
-from refdiff.elementary import ln, numbers, view
+from refdiff.compiled import ALONE, FUSED, KEPT, LEAN, inside, wide
+from refdiff.elementary import ln, numbers
 from refdiff.kernel_net import network
 from refdiff.kernel_noise import draw, streams
 from refdiff.kernel_score import gradient
 from refdiff.noise import mantissa, xoshiro
-
-STEPS, SAMPLES = np.uint64(noise.STEPS), np.uint64(noise.SAMPLES)
 
 
 def advance(X, new, A, begin, b, c, out, z, k):
@@ -42,58 +37,54 @@ def advance(X, new, A, begin, b, c, out, z, k):
                         new[r, j, i] += A[k, r, q] * X[q, j, i]
 
 
-def load(X, x, at, end):
-    """Fill X[0] with x[at:end] (n, d), turned, and copies of its last point."""
+def load(X, x, at, hi):
+    """Fill X[0] with x[at:hi] (n, d), turned, as far as it goes, and copies of its end."""
     X[:] = 0
     for j in range(x.shape[1]):
-        X[0, j] = x[end - 1, j]
-        for i in range(end - at):
+        X[0, j] = x[hi - 1, j]
+        for i in range(min(X.shape[2], hi - at)):
             X[0, j, i] = x[at + i, j]
 
 
-def unload(y, x, at, end):
-    """Fill x[at:end] (n, d) with rows y, turned back."""
+def unload(y, x, at, hi):
+    """Fill x[at:hi] (n, d), as far as it goes, with rows y, turned back."""
     for j in range(x.shape[1]):
-        for i in range(end - at):
+        for i in range(min(y.shape[1], hi - at)):
             x[at + i, j] = y[j, i]
 
 
 def place(S, z, edges, means, roots, y):
-    """Fill rows y: see `sample`. S makes way: S[0] for the components, S[1] for u."""
+    """Fill rows y: see `sample`. The components' numbers go to the last row of z."""
     wide()
-    n = S.shape[1]
-    for i in range(n):
-        u = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1
-        S[0, i], S[1, i] = 0, view(u, np.uint64)
+    n, z[-1] = S.shape[1], 0
     for e in range(len(edges) - 1):
         for i in range(n):
-            S[0, i] += np.uint64(view(S[1, i], np.float64) >= edges[e])
+            u = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1
+            z[-1, i] += u >= edges[e]
     for j in range(means.shape[1]):
         for i in range(n):
-            y[j, i] = means[S[0, i], j]
+            y[j, i] = means[int(z[-1, i]), j]
         for r in range(j + 1):
             for i in range(n):
-                y[j, i] += roots[S[0, i], j, r] * z[r, i]
+                y[j, i] += roots[int(z[-1, i]), j, r] * z[r, i]
 
 
-for function in (advance, load, unload, place):
-    register_jitable(**LEAN)(function)
+inside(LEAN, advance, load, unload, place)
 
 
-def run(lo, hi, room, x, path, every, law, chain, seed, first, score, net):
+def run(lo, hi, room, x, path, every, law, chain, key, score, net):
     """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
     law: tables of the mixture, `small` of each, its mean; chain: A, b, c and ends of a
     `Chain`, `begin` (see `advance`), whether it is random, and ask[k]: row k's level, -1
-    for no model, -2 for the mean. Where one is given, score(x, out), or the net (see
-    `network`), stands in the mixture's place.
+    for no model, -2 for the mean; key: of the `streams`. Where one is given, score(x,
+    out), or the net (see `network`), stands in the mixture's place.
     """
     (tables, small, mean), (A, b, c, begin, ends, random, ask) = law, chain
     (X, new, z, out, more, anew, S), d = room, x.shape[1]
     for at in range(lo, hi, X.shape[2]):
-        end = min(at + X.shape[2], hi)
-        load(X, x, at, end)
-        streams(S, seed, STEPS, first + np.uint64(at))
+        load(X, x, at, hi)
+        streams(S, key, at)
         out[:], step, begins = 0, 0, random
         for k in range(len(ends)):
             if begins:
@@ -112,7 +103,7 @@ def run(lo, hi, room, x, path, every, law, chain, seed, first, score, net):
             X, new, begins = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
-                unload(X[0], path[step // every - 1], at, end)
+                unload(X[0], path[step // every - 1], at, hi)
 
 
 # These take the user's function, for which no cache is ever hit.
@@ -128,23 +119,22 @@ def logpdf(lo, hi, room, x, result, table, small, shift):
     wide()
     (X, _, _, g, more, anew, _), num = room, numbers(x.dtype)
     for at in range(lo, hi, X.shape[2]):
-        end = min(at + X.shape[2], hi)
-        load(X, x, at, end)
+        load(X, x, at, hi)
         gradient(X, table, 0, g, more, anew, small)
         for i in range(X.shape[2]):
             g[0, i] = shift + (g[-1, i] * ln(num.two, num) + ln(g[-2, i], num))
-        unload(g, result, at, end)
+        unload(g, result, at, hi)
 
 
 @njit(**ALONE)
-def sample(lo, hi, room, x, edges, means, roots, seed, first):
+def sample(lo, hi, room, x, edges, means, roots, key):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k].
 
     u: a word of the stream after those of z; roots: lower triangles
     """
     _, _, z, y, _, _, S = room
     for at in range(lo, hi, S.shape[1]):
-        streams(S, seed, SAMPLES, first + np.uint64(at))
+        streams(S, key, at)
         draw(S, z, 0)
         place(S, z, edges, means, roots, y)
-        unload(y, x, at, min(at + S.shape[1], hi))
+        unload(y, x, at, hi)

@@ -8,9 +8,9 @@ that the bits do not depend on the number of threads.
 
 import numpy as np
 from numba import njit, prange
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
-from refdiff.compiled import FUSED, KEPT, wide
+from refdiff.compiled import FUSED, KEPT, inside, wide
 from refdiff.elementary import DOUBLE, exp, numbers, turns
 from refdiff.train import adam_step, ema_step
 
@@ -95,8 +95,7 @@ def network(x, net, k, out):
         out[: len(y), at] = y
 
 
-for function in (silu, embedding, layer, forward, backward, network):
-    register_jitable(**FUSED)(function)
+inside(FUSED, silu, embedding, layer, forward, backward, network)
 overload(adam_step, inline="always", strict=False)(lambda *args: adam_step)
 overload(ema_step, inline="always", strict=False)(lambda *args: ema_step)
 

@@ -6,23 +6,23 @@ operations one by one, and so have the same bits.
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
-from refdiff import elementary, noise
-from refdiff.compiled import EXACT, wide
-from refdiff.noise import cartesian, mantissa, radius, seeded, uniforms, xoshiro
+from refdiff.compiled import EXACT, inside, wide
+from refdiff.elementary import numbers
+from refdiff.noise import cartesian, radius, seeded, uniforms, xoshiro
 
 
-def streams(S, seed, stream, first):
-    """Make S (4, n) the generators of particles first..first+n-1."""
+def streams(S, key, at):
+    """Make S (4, n) the generators of particles at..at+n-1; key: seed, stream, first."""
     for i in range(S.shape[1]):
-        S[0, i], S[1, i], S[2, i], S[3, i] = seeded(seed, stream, first + np.uint64(i))
+        state = seeded(key[0], key[1], key[2] + np.uint64(at + i))
+        S[0, i], S[1, i], S[2, i], S[3, i] = state
 
 
 def draw(S, z, step):
     """Fill z[:d] with the normals of a step; of an odd number the last waits in z[d]."""
     wide()
-    d, num = len(z) - 1, elementary.numbers(z.dtype)
+    d, num = len(z) - 1, numbers(z.dtype)
     odd = step * d % 2
     for i in range(S.shape[1] * odd):
         z[0, i] = z[d, i]
@@ -37,6 +37,4 @@ def draw(S, z, step):
             z[j, i], z[j + 1, i] = cartesian(z[j, i], z[j + 1, i], num)
 
 
-exact = mantissa, uniforms, radius, cartesian, noise.splitmix, seeded, xoshiro
-for function in (*exact, streams, draw):
-    register_jitable(**EXACT)(function)
+inside(EXACT, streams, draw)

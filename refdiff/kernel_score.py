@@ -8,9 +8,7 @@ each dimension, s and m, of a density s 2^m; t (levels, components, numbers of e
 `_tables.tables`; logits, log densities with their weights, are in bits.
 """
 
-from numba.extending import register_jitable
-
-from refdiff.compiled import LEAN, inlined, wide
+from refdiff.compiled import LEAN, inlined, inside, wide
 from refdiff.elementary import exp2, higher, lower, numbers, split
 
 EIGHT = tuple((j,) for j in range(8))
@@ -69,21 +67,20 @@ def eight(X, t, k, o, g, read):
     """
     wide()
     num = numbers(g.dtype)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
     law = each(read, EIGHT, t, k, o)
     for i in range(X.shape[2]):
         parts = each(term, law, X[0, 0, i], X[0, 1, i], num)
         parts = each(weighted, each(begun, parts, num), num)
         s = total(parts, 0)
-        over = scale / max(s, num.tiny)
+        over = num.minus_2_ln2 / max(s, num.tiny)
         g[0, i], g[1, i] = total(parts, 1) * over, total(parts, 2) * over
         g[2, i], g[3, i] = s, 0
 
 
 def one(X, t, k, c, g):
-    """Logits g[-1] and pulls g[:-2] of component c of t[k] in any dimension: see `term`."""
+    """Logits g[-1] and scores g[:-2] of component c of t[k] in any dimension."""
     wide()
-    (_, d, n), logit = X.shape, g[-1]
+    (_, d, n), logit, scale = X.shape, g[-1], numbers(g.dtype).minus_2_ln2
     low = 1 + 2 * d
     correlated = t.shape[2] > low
     logit[:] = t[k, c, 0]
@@ -97,41 +94,10 @@ def one(X, t, k, c, g):
         for i in range(n):
             v = t[k, c, 1 + d + j] * g[j, i]
             logit[i] -= g[j, i] * v
-            g[j, i] = v
+            g[j, i] = scale * v
         for q in range(j + 1, d * correlated):
             for i in range(n):
                 g[j, i] -= t[k, c, low + q * (q - 1) // 2 + j] * g[q, i]
-
-
-def blend(g, more):
-    """Make g[:-2] the sum of more[-1] g[:-2] and more[-2] more[:-2]."""
-    wide()
-    for j in range(len(g) - 2):
-        for i in range(g.shape[1]):
-            g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
-
-
-def singly(X, t, k, g, more):
-    """Rows g in any dimension, and however far out: m is the largest logit.
-
-    Each logit in more[-1] gives way to factors of what is in g and of what is in more.
-    """
-    wide()
-    num = numbers(g.dtype)
-    scale = -num.two * (num.ln2_high + num.ln2_low)
-    g[:-1], g[-1] = 0, num.least
-    for c in range(t.shape[1]):
-        one(X, t, k, c, more)
-        for i in range(g.shape[1]):
-            m = max(g[-1, i], more[-1, i])
-            more[-2, i] = exp2(max(more[-1, i], num.least) - m, num)
-            more[-1, i], g[-1, i] = exp2(g[-1, i] - m, num), m
-        blend(g, more)
-        for i in range(g.shape[1]):
-            g[-2, i] = more[-1, i] * g[-2, i] + more[-2, i]
-    for j in range(len(g) - 2):
-        for i in range(g.shape[1]):
-            g[j, i] *= scale / g[-2, i]
 
 
 def join(g, more):
@@ -141,45 +107,51 @@ def join(g, more):
     for i in range(g.shape[1]):
         s = g[-2, i] + more[-2, i]
         least = max(s, num.tiny)
-        more[-1, i], more[-2, i] = g[-2, i] / least, more[-2, i] / least
-        g[-2, i] = s
-    blend(g, more)
+        more[-1, i], more[-2, i], g[-2, i] = g[-2, i] / least, more[-2, i] / least, s
+    for j in range(len(g) - 2):
+        for i in range(g.shape[1]):
+            g[j, i] = more[-1, i] * g[j, i] + more[-2, i] * more[j, i]
 
 
-def far_out(X, t, k, g, more, anew, small):
-    """Rows g anew for particles whose sum of weights is small."""
-    singly(X, t, k, anew, more)
-    for i in range(g.shape[1]):
-        far = g[-2, i] < small
-        for j in range(len(g) * far):
-            g[j, i] = anew[j, i]
+def singly(X, t, k, g, more):
+    """Rows g in any dimension, and however far out: m is the largest logit."""
+    wide()
+    num = numbers(g.dtype)
+    g[:-1], g[-1] = 0, num.least
+    for c in range(t.shape[1]):
+        one(X, t, k, c, more)
+        for i in range(g.shape[1]):
+            m = max(g[-1, i], more[-1, i])
+            more[-2, i] = exp2(max(more[-1, i], num.least) - m, num)
+            g[-2, i] *= exp2(g[-1, i] - m, num)
+            g[-1, i] = m
+        join(g, more)
 
 
 def gradient(X, t, k, g, more, anew, small):
-    """Rows g: the score at X[0] of the mixture t[k], s and m; more, anew: room.
+    """Rows g: the score at X[0] of the mixture t[k], s and m; more and anew are room.
 
     One dimension has a row of zeros beside it. small: a sum of weights below which one
-    that was cut off may matter.
+    that was cut off may matter, so that the particle is done again.
     """
     wide()
-    count = 0
-    if X.shape[1] > 2:
-        singly(X, t, k, g, more)
-    else:
-        for o in range(0, t.shape[1], 8):
-            if t.shape[2] > 5:
-                eight(X, t, k, o, more if o else g, six)
-            else:
-                eight(X, t, k, o, more if o else g, five)
-            if o:
-                join(g, more)
+    again = outside = int(X.shape[1] > 2)
+    for o in range(0, t.shape[1] * (1 - outside), 8):
+        if t.shape[2] > 5:
+            eight(X, t, k, o, more if o else g, six)
+        else:
+            eight(X, t, k, o, more if o else g, five)
+        if o:
+            join(g, more)
+    for i in range(g.shape[1]):
+        again += g[-2, i] < small
+    if again:
+        singly(X, t, k, anew, more)
         for i in range(g.shape[1]):
-            count += g[-2, i] < small
-        if count:
-            far_out(X, t, k, g, more, anew, small)
+            if outside or g[-2, i] < small:
+                for j in range(len(g)):
+                    g[j, i] = anew[j, i]
 
 
-for function in (five, six, term, begun, weighted, each, total, eight, one):
-    register_jitable(**LEAN)(function)
-for function in (blend, singly, join, far_out, gradient):
-    register_jitable(**LEAN)(function)
+inside(LEAN, five, six, term, begun, weighted, each, total, eight, one, join, singly)
+inside(LEAN, gradient)

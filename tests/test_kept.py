@@ -166,7 +166,11 @@ def test_code_that_fails_does_not_pass_unseen(module, monkeypatch):
 
 def test_what_is_kept_is_what_numba_runs():
     """The same bits by numba's own call, of another compilation."""
-    edges, means, seeds = np.ones(1), np.ones((1, 1)), (np.uint64(1), np.uint64(2))
+    edges, means, seeds = (
+        np.ones(1),
+        np.ones((1, 1)),
+        (np.uint64(1), np.uint64(3), np.uint64(2)),
+    )
     roots, ends = np.full((1, 1, 1), 3.0), []
     room = [np.zeros(shape) for shape in 2 * [(1, 2, 64)] + [(2, 64)] + 3 * [(4, 64)]]
     room = (*room, np.zeros((4, 64), np.uint64))
@@ -176,6 +180,6 @@ def test_what_is_kept_is_what_numba_runs():
         lambda name, *args: lambda lo, hi: by_numba(lo, hi, *args),
     ):
         x = np.zeros((64, 1))
-        call("sample", room, x, edges, means, roots, *seeds)(0, 64)
+        call("sample", room, x, edges, means, roots, seeds)(0, 64)
         ends.append(x.tobytes())
     assert ends[0] == ends[1] and x.std() > 1
