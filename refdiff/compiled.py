@@ -14,9 +14,9 @@ from numba.extending import intrinsic, overload, register_jitable
 from refdiff import _kept, elementary, noise
 
 # Python's division, which raises, would keep loops from being vectorised. In what is not
-# EXACT a b + c may be rounded once. What is LEAN makes no arrays, and does not count who
-# refers to those that it is given: in short functions counting is a tenth of the time.
-# What is ALONE is not called by Python, but by `_kept`.
+# EXACT a b + c may be rounded once. Only what is FUSED or KEPT makes arrays, and counts
+# who refers to one: in short functions counting is a tenth of the time. What is ALONE is
+# called by `_kept`, and not by Python.
 EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": False}
 LEAN = {**EXACT, "fastmath": {"contract"}}
 ALONE = {**LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -146,9 +146,9 @@ def gradient(X, t, k, g, more, anew, small):
     for i in range(g.shape[1]):
         again += g[-2, i] < small
     if again:
-        singly(X, t, k, anew, more)
-        for i in range(g.shape[1]):
-            if outside or g[-2, i] < small:
+        singly(X, t, k, g if outside else anew, more)
+        for i in range(g.shape[1] * (1 - outside)):
+            if g[-2, i] < small:
                 for j in range(len(g)):
                     g[j, i] = anew[j, i]
 
