@@ -41,6 +41,7 @@ class Numbers(NamedTuple):
     ln2_low: float
     minus_2_ln2: float
     root_half: float
+    nan: float
     digits: int
     exp2: tuple
     exp2_end: tuple
@@ -52,7 +53,7 @@ class Numbers(NamedTuple):
 def _numbers(F, I, least, floor, digits, ln2_high, ln2_low, *polynomials):
     constants = (1, 2, 0.5, np.pi - 2, least, floor, 2.0**floor)
     constants += 1.5 * 2.0**digits, 1 / np.log(2)
-    constants += ln2_high, ln2_low, -2 * np.log(2), np.sqrt(0.5)
+    constants += ln2_high, ln2_low, -2 * np.log(2), np.sqrt(0.5), np.nan
     constants = [F(v) for v in constants]
     tables = (tuple(F(v) for v in table) for table in polynomials)
     return Numbers(F, I, *constants, digits, *tables)

@@ -93,8 +93,8 @@ def logpdf(law: Mixture, x: Array, threads: int | None = None) -> Array:
     """Log density of a mixture at x (n, d), as `law.logpdf` -> (n,) nats, in x's dtype.
 
     Beyond about 1e150 standard deviations (3e18 in float32) it is cut off, and `score`
-    wrong; where |x - mean| / variance is beyond the dtype's numbers, `score` is nan. In
-    float32 means are rounded to 1 in 2^24: they should be small beside 2^24 deviations.
+    nan, as where |x - mean| / variance is beyond the dtype's numbers. In float32 means
+    are rounded to 1 in 2^24: they should be small beside 2^24 deviations.
     ValueError or TypeError that names the bad argument, as for a covariance that is
     singular or whose inverse is beyond the dtype.
     Source: definition

@@ -114,7 +114,10 @@ def join(g, more):
 
 
 def singly(X, t, k, g, more):
-    """Rows g in any dimension, and however far out: m is the largest logit."""
+    """Rows g in any dimension, and however far out: m is the largest logit.
+
+    The score is nan where all logits are cut off, and with them what it would be.
+    """
     wide()
     num = numbers(g.dtype)
     g[:-1], g[-1] = 0, num.least
@@ -123,9 +126,11 @@ def singly(X, t, k, g, more):
         for i in range(g.shape[1]):
             m = max(g[-1, i], more[-1, i])
             more[-2, i] = exp2(max(more[-1, i], num.least) - m, num)
-            g[-2, i] *= exp2(g[-1, i] - m, num)
-            g[-1, i] = m
+            g[-2, i], g[-1, i] = g[-2, i] * exp2(g[-1, i] - m, num), m
         join(g, more)
+    for j in range(len(g) - 2):
+        for i in range(g.shape[1]):
+            g[j, i] = g[j, i] if g[-1, i] > num.least else num.nan
 
 
 def gradient(X, t, k, g, more, anew, small):

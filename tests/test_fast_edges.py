@@ -1,5 +1,7 @@
 """Compiled runs at edges: many components, many blocks, odd widths, far-out points."""
 
+from dataclasses import replace
+
 import mpmath
 import numba
 import numpy as np
@@ -74,10 +76,25 @@ def test_samples_of_one_component_have_its_covariance(d):
 
 @pytest.mark.limit
 @pytest.mark.parametrize("d", [2, 3])
-def test_scores_are_finite_where_every_density_is_cut_off(d):
-    x = np.full((2, d), 1e20, np.float32)
+def test_scores_are_nan_where_every_density_is_cut_off_and_finite_before(d):
+    for dtype, near, far in ((np.float32, 1e17, 1e20), (float, 1e149, 1e152)):
+        x = np.repeat(np.array([[near], [far]], dtype), d, axis=1)
+        with np.errstate(all="ignore"):
+            inside, beyond = fast.score(a_mixture(3, d), x)
+        assert np.isfinite(inside).all() and np.isnan(beyond).all()
+
+
+@pytest.mark.limit
+@pytest.mark.parametrize("dtype", [np.float32, float])
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_run_that_diverges_ends_in_nan_and_not_at_a_mode(d, noisy, dtype):
+    """x <- x + 8 score(x), which is -7 x for N(0, I)."""
+    law = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None])
+    chain = langevin_chain(8.0, 400)
+    chain = replace(chain, c=noisy * chain.c)
     with np.errstate(all="ignore"):
-        assert np.isfinite(fast.score(a_mixture(3, d), x)).all()
+        assert np.isnan(fast.run(chain, law, np.ones((100, d), dtype), seed=1)).all()
 
 
 @numba.njit
