@@ -2,14 +2,18 @@
 
 numba takes longer to be imported than a small job takes to run. LLVM, which it compiles
 with, does not, and loads what it has written. A file holds the code of one function for
-one kind of arguments on one type of processor, behind a digest of it and of all that it
-was made from: where they do not agree, it is compiled anew.
+one kind of arguments, one type of processor and one setting of numba, behind a digest of
+it and of all that it was made from: where they do not agree, it is compiled anew.
+
+What numba compiles takes (result*, error*, *arguments), of an array its owner, parent,
+size, size of an item, place, shape and strides, and gives a status, which is 0.
 """
 
 import ctypes
 import hashlib
 import os
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -27,6 +31,8 @@ KERNEL = "refdiff.kernel"
 LOCK = threading.Lock()  # while one thread finds code, the others wait for it
 FOUND = {}
 SAID = threading.Event()
+HERE = Path(__file__).parent
+HARMLESS = "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"  # other settings may change code
 
 # How numbers lie in a row, eight bytes for each, in the letters of `struct`.
 FORMS = {int: "q", np.uint64: "Q", type(None): "P", np.float64: "d", np.float32: "f4x"}
@@ -37,8 +43,9 @@ def function(name: str, *args: object) -> Callable[[int, int], None]:
 
     args: numbers, None, arrays in one piece, and tuples of all these
     """
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if not _compiles():
         python = getattr(import_module(KERNEL), name)
+        python = getattr(python, "py_func", python)
         return lambda lo, hi: python(lo, hi, *args)
     kind = f"{KERNEL} {name} {_kind(args)}"
     with LOCK:
@@ -58,6 +65,15 @@ def function(name: str, *args: object) -> Callable[[int, int], None]:
 
     called.args = args  # whose memory it works in
     return called
+
+
+def _compiles():
+    """Whether numba compiles, or would if it were imported."""
+    config = getattr(sys.modules.get("numba"), "config", None)
+    with suppress(ValueError):  # numba takes what is no number for 0
+        told = os.environ.get("NUMBA_DISABLE_JIT", "0")
+        return not (config.DISABLE_JIT if config else int(told))
+    return True
 
 
 def _kind(a):
@@ -89,7 +105,7 @@ def _numbers(a):
 def _found(name, kind, args):
     """The code as a function: from its file, or compiled, and put there."""
     llvm, machine, linker = _llvm()
-    kind = f"{kind} {machine.triple} {_processor()}"
+    kind = f"{kind} {machine.triple} {_processor()} {_settings()}"
     file = f"{name}-{hashlib.sha256(kind.encode()).hexdigest()[:16]}.o"
     code = _read(file)
     if code is None:
@@ -120,9 +136,16 @@ def _processor():
     """Its name and its features, or those that numba is told to compile for."""
     from llvmlite import binding as llvm
 
-    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    return name, features or llvm.get_host_cpu_features().flatten()
+    name, features = map(os.environ.get, ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"))
+    if features is None and str(name).lower() != "generic":  # which has none
+        features = llvm.get_host_cpu_features().flatten()
+    return name or llvm.get_host_cpu_name(), features or ""
+
+
+def _settings():
+    """What else numba is told."""
+    told = os.environ.items()
+    return sorted(x for x in told if x[0].startswith("NUMBA_") and x[0] not in HARMLESS)
 
 
 def _compiled(name, args, machine):
@@ -167,24 +190,27 @@ def _entry(name, called, form):
     return module
 
 
-@cache
 def _version():
-    """All that code is made from, beside what its file is named by."""
+    """What code is made from: numba, and sources as they are when they are imported."""
     numba = Path(find_spec("numba").origin).with_name("_version.py")
-    files = [Path(__file__).with_name(f"{source}.py") for source in SOURCES]
-    return b"".join(file.read_bytes() for file in (numba, *files))
+    files = numba, *(HERE / f"{source}.py" for source in SOURCES)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+
+
+VERSION = _version()
 
 
 def _digest(code):
-    return hashlib.sha256(_version() + code).digest()
+    return hashlib.sha256(VERSION + code).digest()
 
 
 def _folders():
     """Where files are kept: in numba's folder if it has one, beside the source, at home."""
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return [Path(os.environ["NUMBA_CACHE_DIR"])]
+    ours = f"refdiff-{hashlib.sha256(bytes(HERE)).hexdigest()[:16]}"
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return [Path(os.environ["NUMBA_CACHE_DIR"]) / ours]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return [Path(__file__).with_name("__pycache__"), Path(home) / "refdiff"]
+    return [HERE / "__pycache__", Path(home) / ours]
 
 
 def _read(file):
@@ -200,13 +226,15 @@ def _read(file):
 def _write(file, code):
     """Put code in a file, all at once, or say once that it cannot be."""
     for folder in _folders():
+        part = folder / f"{file}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{file}.{os.getpid()}"
             part.write_bytes(_digest(code) + code)
             return part.replace(folder / file)
         except OSError as reason:
             why = reason
+            with suppress(OSError):
+                part.unlink()
     return unkept(why)
 
 
@@ -214,4 +242,7 @@ def unkept(reason: object) -> None:
     """Say once that machine code is not kept."""
     if not SAID.is_set():
         SAID.set()
-        warnings.warn(f"kernels are compiled anew: {reason}", RuntimeWarning, 2)
+        what = (
+            "kernels are compiled anew in each process, unless NUMBA_CACHE_DIR names a"
+        )
+        warnings.warn(f"{what} folder to write to: {reason}", RuntimeWarning, 2)

@@ -18,7 +18,8 @@ def shared(
 ) -> None:
     """Call work(lo, hi) for pieces of range(n), whole blocks each, in threads.
 
-    One of them is the caller's. What work raises is raised; None: as many as numba.
+    One of them is the caller's. What work raises is raised; None: as many as there are
+    processors, or as NUMBA_NUM_THREADS says.
     """
     threads = _as_many_as_numba() if threads is None else threads
     whole(threads=threads)
@@ -53,7 +54,9 @@ def in_each(
 
 def _as_many_as_numba():
     """What numba's variable says, or all processors that the process may run on."""
-    given = os.environ.get("NUMBA_NUM_THREADS")
+    given = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+    if given and not (given.isdecimal() and int(given)):
+        raise ValueError(f"NUMBA_NUM_THREADS must be 1 or more; got {given!r}")
     with suppress(AttributeError):
         return int(given or len(os.sched_getaffinity(0)))
     return int(given or os.cpu_count() or 1)
@@ -112,8 +115,8 @@ def _move(processors):
 @contextmanager
 def _kept_to(processors, afterwards):
     """Run on some processors here, and on others afterwards."""
-    _move(processors)
     try:
+        _move(processors)
         yield
     finally:
         _move(afterwards)

@@ -47,8 +47,8 @@ def fitting(chain):
 def rows(chain, A, b, ask, dtype):
     """What the kernel takes of a chain, with A and b in place of its own."""
     parts = (part.astype(dtype, order="C") for part in (A, b, chain.c))
-    begin = (A != 0).argmax(axis=2)  # the first register that each is made of
-    return *parts, begin, chain.ends.astype(bool, order="C"), int(chain.c.any()), ask
+    start = (A != 0).argmax(axis=2)  # the first register that each is made of
+    return *parts, start, chain.ends.astype(bool, order="C"), int(chain.c.any()), ask
 
 
 def key(*numbers):

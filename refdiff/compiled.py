@@ -14,14 +14,14 @@ from numba.extending import intrinsic, overload, register_jitable
 from refdiff import _kept, elementary, noise
 
 # Python's division, which raises, would keep loops from being vectorised. In what is not
-# EXACT a b + c may be rounded once. Only what is FUSED or KEPT makes arrays, and counts
+# EXACT a b + c may be rounded once. Only what is ARRAYS or CACHED makes arrays, and counts
 # who refers to one: in short functions counting is a tenth of the time. What is ALONE is
 # called by `_kept`, and not by Python.
 EXACT = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": False}
 LEAN = {**EXACT, "fastmath": {"contract"}}
 ALONE = {**LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-FUSED = {**LEAN, "_nrt": True}
-KEPT = {**FUSED, "cache": True}
+ARRAYS = {**LEAN, "_nrt": True}
+CACHED = {**ARRAYS, "cache": True}
 
 
 def forget():
@@ -42,7 +42,7 @@ try:
     config.DISABLE_JIT or forget()
 except (RuntimeError, OSError) as reason:  # there is no folder that numba may write to
     _kept.unkept(reason)
-    KEPT = FUSED
+    CACHED = ARRAYS
 
 
 def inside(options: dict, *functions: Callable) -> None:
@@ -58,8 +58,8 @@ overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
 inside(EXACT, elementary.polynomial, elementary.ln, elementary.turn)
 inside(EXACT, noise.splitmix, noise.seeded, noise.xoshiro, noise.mantissa)
 inside(EXACT, noise.uniforms, noise.radius, noise.cartesian)
-inside(FUSED, elementary.split, elementary.higher, elementary.lower)
-inside(FUSED, elementary.exp2, elementary.exp, elementary.turns)
+inside(ARRAYS, elementary.split, elementary.higher, elementary.lower)
+inside(ARRAYS, elementary.exp2, elementary.exp, elementary.turns)
 
 
 def attributed(*attributes):

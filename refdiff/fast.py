@@ -6,9 +6,10 @@ has the same bits for any number of threads, any block size, and for one process
 that each run a shard x[i0:i1] with first = i0 (on one type of processor, and one version
 of numba). The first call with a dtype compiles for some seconds, and machine code is kept
 on disk: later processes load it at once, and do not import numba. Threads are the
-standard library's, so a process that has used them may be forked; there are `threads` of
-them, or as many as NUMBA_NUM_THREADS in the environment says, or one a processor. A run
-that goes on from another's end needs another seed: the same is the same noise.
+standard library's, so a process that has used them may be forked, though not while it
+compiles; there are `threads` of them, or as many as NUMBA_NUM_THREADS in the environment
+says, or one a processor. A run that goes on from another's end needs another seed: the
+same is the same noise.
 
 An own score fills out (d, B) from x (d, B), of which each column is a particle by itself;
 B may differ from call to call, and the last columns may repeat a particle. It is compiled
@@ -77,6 +78,7 @@ def run(
     else:
         numbers = np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1)
         begin, score = _own(law, levels, ask, x), law
+    every = every and min(every, chain.steps + 1)
     kept, step = (0, chain.steps) if every is None else (chain.steps // every, every)
     path = np.empty((1 + kept, *x.shape), x.dtype)
     path[0] = x  # and states behind it, or the last state over it

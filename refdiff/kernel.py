@@ -5,13 +5,13 @@ are worked on in blocks that stay in the cache while all steps pass over them, i
 that the caller gives: what makes no arrays runs without numba (see `_kept`). Blocks
 are whole multiples of 64: no particle ever falls into the remainder of a loop, where sums
 could be fused otherwise, and so its bits depend on its own stream alone.
-Shapes: X, new (registers, D, n), D = max(d, 2); z (d + 1, n); out, more, anew (D + 2, n),
-as the rows g of `kernel_score`, which has the score; S (4, n), the generators.
+Room: X and new (registers, D, n), D = max(d, 2); z (d + 1, n); out, more and anew
+(D + 2, n), as the rows g of `kernel_score`, which has the score; S (4, n), generators.
 """
 
 from numba import njit
 
-from refdiff.compiled import ALONE, FUSED, KEPT, LEAN, inside, wide
+from refdiff.compiled import ALONE, ARRAYS, CACHED, LEAN, inside, wide
 from refdiff.elementary import ln, numbers
 from refdiff.kernel_net import network
 from refdiff.kernel_noise import draw, streams
@@ -19,14 +19,14 @@ from refdiff.kernel_score import gradient
 from refdiff.noise import mantissa, xoshiro
 
 
-def advance(X, new, A, begin, b, c, out, z, k):
+def advance(X, new, A, start, b, c, out, z, k):
     """Set new = A[k] X + b[k] out + c[k] z, for registers of rows of particles.
 
-    begin[k, r]: no register before it counts in new[r]
+    start[k, r]: no register before it counts in new[r]
     """
     wide()
     for r in range(A.shape[1]):
-        p = begin[k, r]
+        p = start[k, r]
         a, f, h = A[k, r, p], b[k, r], c[k, r]
         for j in range(len(z) - 1):
             for i in range(X.shape[2]):
@@ -76,18 +76,18 @@ def run(lo, hi, room, x, path, every, law, chain, key, score, net):
     """Run particles lo..hi-1 of x (n, d), and keep states every, 2 every, ... in path.
 
     law: tables of the mixture, `small` of each, its mean; chain: A, b, c and ends of a
-    `Chain`, `begin` (see `advance`), whether it is random, and ask[k]: row k's level, -1
+    `Chain`, `start` (see `advance`), whether it is random, and ask[k]: row k's level, -1
     for no model, -2 for the mean; key: of the `streams`. Where one is given, score(x,
     out), or the net (see `network`), stands in the mixture's place.
     """
-    (tables, small, mean), (A, b, c, begin, ends, random, ask) = law, chain
+    (tables, small, mean), (A, b, c, start, ends, random, ask) = law, chain
     (X, new, z, out, more, anew, S), d = room, x.shape[1]
     for at in range(lo, hi, X.shape[2]):
         load(X, x, at, hi)
         streams(S, key, at)
-        out[:], step, begins = 0, 0, random
+        out[:], step, fresh = 0, 0, random
         for k in range(len(ends)):
-            if begins:
+            if fresh:
                 draw(S, z, step)
             if ask[k] == -2:
                 for j in range(d):
@@ -99,17 +99,17 @@ def run(lo, hi, room, x, path, every, law, chain, key, score, net):
                     gradient(X, tables, ask[k], out, more, anew, small[ask[k]])
                 else:
                     score(X[0, :d], out[:d])
-            advance(X, new, A, begin, b, c, out, z, k)
-            X, new, begins = new, X, random and ends[k]
+            advance(X, new, A, start, b, c, out, z, k)
+            X, new, fresh = new, X, random and ends[k]
             step += ends[k]
             if ends[k] and step % every == 0:
                 unload(X[0], path[step // every - 1], at, hi)
 
 
 # These take the user's function, for which no cache is ever hit.
-fill = njit(**FUSED)(lambda score, x, out: score(x, out))
-own = njit(**FUSED)(run)
-trained = njit(**KEPT)(run)
+fill = njit(**ARRAYS)(lambda score, x, out: score(x, out))
+own = njit(**ARRAYS)(run)
+trained = njit(**CACHED)(run)
 run = njit(**ALONE)(run)
 
 

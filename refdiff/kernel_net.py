@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
-from refdiff.compiled import FUSED, KEPT, inside, wide
+from refdiff.compiled import ARRAYS, CACHED, inside, wide
 from refdiff.elementary import DOUBLE, exp, numbers, turns
 from refdiff.train import adam_step, ema_step
 
@@ -95,12 +95,12 @@ def network(x, net, k, out):
         out[: len(y), at] = y
 
 
-inside(FUSED, silu, embedding, layer, forward, backward, network)
+inside(ARRAYS, silu, embedding, layer, forward, backward, network)
 overload(adam_step, inline="always", strict=False)(lambda *args: adam_step)
 overload(ema_step, inline="always", strict=False)(lambda *args: ema_step)
 
 
-@njit(parallel=True, **KEPT)
+@njit(parallel=True, **CACHED)
 def loss_grad(widths, params, x, t, w, y, weight, grads):
     """Losses sum weight |net(x, t) - y|^2 of lanes; gradients to grads (lanes, size)."""
     n, lanes, losses = len(x), len(grads), np.zeros(len(grads), x.dtype)
@@ -118,7 +118,7 @@ def loss_grad(widths, params, x, t, w, y, weight, grads):
     return losses
 
 
-@njit(parallel=True, **{**KEPT, "fastmath": False})
+@njit(parallel=True, **{**CACHED, "fastmath": False})
 def update(new, params, ema, m, v, grad, step, lr, decay):
     """Fill new (4, size) by `train.update`: of double precision, to the last bit."""
     for part in prange(-(-len(params) // CHUNK)):

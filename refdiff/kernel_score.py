@@ -30,19 +30,19 @@ def term(top, mean0, mean1, inverse0, inverse1, low, x0, x1, num):
     y0 = x0 - mean0
     y1 = x1 - mean1 if low is None else x1 - mean1 - low * y0
     v0, v1 = y0 * inverse0, y1 * inverse1
-    t, r = split(top - y0 * v0 - y1 * v1, num)
-    return t, r, v0 if low is None else v0 - low * v1, v1
+    n, r = split(top - y0 * v0 - y1 * v1, num)
+    return n, r, v0 if low is None else v0 - low * v1, v1
 
 
-def begun(t, r, v0, v1, num):
+def begun(n, r, v0, v1, num):
     """The same, with the higher powers of its weight."""
-    t, r, p = higher(t, r, num)
-    return t, r, p, v0, v1
+    n, r, p = higher(n, r, num)
+    return n, r, p, v0, v1
 
 
-def weighted(t, r, p, v0, v1, num):
+def weighted(n, r, p, v0, v1, num):
     """Its weight, and its pull as much."""
-    w = lower(t, r, p, num)
+    w = lower(n, r, p, num)
     return w, w * v0, w * v1
 
 
@@ -101,7 +101,10 @@ def one(X, t, k, c, g):
 
 
 def join(g, more):
-    """Make rows g those of their components and of more's, over the same m."""
+    """Make rows g those of their components and of more's, over the same m; more is lost.
+
+    A score is the mean of its parts' by their sums of weights.
+    """
     wide()
     num = numbers(g.dtype)
     for i in range(g.shape[1]):
@@ -140,8 +143,9 @@ def gradient(X, t, k, g, more, anew, small):
     that was cut off may matter, so that the particle is done again.
     """
     wide()
-    again = outside = int(X.shape[1] > 2)
-    for o in range(0, t.shape[1] * (1 - outside), 8):
+    spatial = X.shape[1] > 2
+    again = int(spatial)
+    for o in range(0, t.shape[1] * (not spatial), 8):
         if t.shape[2] > 5:
             eight(X, t, k, o, more if o else g, six)
         else:
@@ -151,8 +155,8 @@ def gradient(X, t, k, g, more, anew, small):
     for i in range(g.shape[1]):
         again += g[-2, i] < small
     if again:
-        singly(X, t, k, g if outside else anew, more)
-        for i in range(g.shape[1] * (1 - outside)):
+        singly(X, t, k, g if spatial else anew, more)
+        for i in range(g.shape[1] * (not spatial)):
             if g[-2, i] < small:
                 for j in range(len(g)):
                     g[j, i] = anew[j, i]

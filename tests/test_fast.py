@@ -153,6 +153,8 @@ def test_every_keeps_each_state_of_that_number():
     path = fast.run(chain, LAW, x, seed=7, every=1)
     assert (path[0] == x).all()
     assert (fast.run(chain, LAW, x, seed=7, every=3) == path[[0, 3, 6]]).all()
+    for never in (len(path), 2**63, 10**30):
+        assert (fast.run(chain, LAW, x, seed=7, every=never) == path[:1]).all()
     assert (fast.run(chain, LAW, x, seed=7) == path[-1]).all()
     assert (x == fast.start(6, 5, 2)).all()  # and x is as it was
 

@@ -206,7 +206,7 @@ def test_shards_of_a_job_have_its_bits():
     assert (whole == np.concatenate(parts)).all()
 
 
-silu = numba.njit(**compiled.FUSED)(kernel_net.silu)
+silu = numba.njit(**compiled.ARRAYS)(kernel_net.silu)
 
 
 def activated(x):

@@ -1,6 +1,7 @@
 """Slips that a saboteur made in what compiled runs are given, and no other test saw."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -137,10 +138,22 @@ def test_two_hundred_thousand_normals_keep_their_bits(dtype, digest):
     assert hashlib.sha256(bits).hexdigest().startswith(digest)
 
 
-def test_threads_are_as_many_as_numbas_and_run_at_once():
+def test_threads_are_as_many_as_numbas_and_run_at_once(monkeypatch):
     import numba
 
-    pieces = []
-    _share.shared(None, 1000, 1, lambda lo, hi: pieces.append(lo))
-    assert len(pieces) == _share.PIECES * numba.config.NUMBA_NUM_THREADS
-    assert all(options["nogil"] for options in (compiled.EXACT, compiled.KEPT))
+    def pieces(threads=None):
+        found = []
+        _share.shared(threads, 1000, 1, lambda lo, hi: found.append(lo))
+        return len(found)
+
+    assert pieces() == _share.PIECES * numba.config.NUMBA_NUM_THREADS
+    assert all(options["nogil"] for options in (compiled.EXACT, compiled.CACHED))
+    monkeypatch.setenv("NUMBA_NUM_THREADS", " 5")
+    assert pieces() == 5 * _share.PIECES and pieces(3) == 3 * _share.PIECES
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "")
+    alone = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    assert pieces() == _share.PIECES * (alone or os.cpu_count())
+    for bad in ("0", "-1", "x", "1.5"):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", bad)
+        with pytest.raises(ValueError, match=f"NUMBA_NUM_THREADS must .* got '{bad}'"):
+            pieces()

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numba
@@ -37,24 +39,99 @@ def run(cache):
 
 def test_a_second_process_does_without_numba(tmp_path):
     first = run(tmp_path)
-    assert first[1] and len(list(tmp_path.glob("run-*.o"))) == 1
+    assert first[1] and len(list(tmp_path.glob("refdiff-*/run-*.o"))) == 1
     assert run(tmp_path) == (first[0], False)
 
 
-def test_where_the_source_may_not_be_written_to_it_is_kept_at_home(
-    tmp_path, monkeypatch
-):
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def homeless(tmp_path, monkeypatch):
+    """A source whose folder has no room for machine code, and a home that has."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # which is as if it were not set
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    (tmp_path / "__pycache__").touch()  # no folder
-    monkeypatch.setattr(_kept, "__file__", str(tmp_path / "_kept.py"))
-    monkeypatch.setattr(_kept, "_version", lambda: b"version")
+    monkeypatch.setattr(_kept, "HERE", tmp_path / "here")
+    monkeypatch.setattr(_kept, "SAID", threading.Event())
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/__pycache__").touch()
+    return tmp_path / "home"
+
+
+def test_where_the_source_may_not_be_written_to_it_is_kept_at_home(
+    homeless, monkeypatch
+):
     assert _kept._read("run.o") is None
     _kept._write("run.o", b"code")
-    assert [file.name for file in (tmp_path / "home/refdiff").iterdir()] == ["run.o"]
+    assert [file.name for file in files(homeless)] == ["run.o"]
     assert _kept._read("run.o") == b"code"
-    monkeypatch.setattr(_kept, "_version", lambda: b"another")
+    monkeypatch.setattr(_kept, "HERE", homeless / "another")  # checkout, of other code
     assert _kept._read("run.o") is None
+
+
+def test_code_of_another_version_is_not_read(homeless, monkeypatch):
+    _kept._write("run.o", b"code")
+    monkeypatch.setattr(_kept, "VERSION", b"another")
+    assert _kept._read("run.o") is None
+
+
+def test_the_version_is_of_all_sources_and_of_numba(tmp_path, monkeypatch):
+    monkeypatch.setattr(_kept, "HERE", tmp_path)
+    for name in _kept.SOURCES:
+        (tmp_path / f"{name}.py").write_text("old")
+    seen = {_kept._version(), _kept._version()}
+    for name in _kept.SOURCES:
+        (tmp_path / f"{name}.py").write_text("new")
+        seen.add(_kept._version())
+    (tmp_path / "_version.py").write_text("0")
+    spec = ModuleSpec("numba", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(_kept, "find_spec", lambda name: spec)
+    seen.add(_kept._version())
+    assert len(seen) == 2 + len(_kept.SOURCES)
+
+
+def test_what_is_half_written_does_not_stay(homeless, monkeypatch):
+    """As on a full disk; and it is told once, with what can be done."""
+
+    def half(path, code):
+        with open(path, "wb") as file:
+            file.write(code[:3])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(homeless), "write_bytes", half)
+    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR .* no space left") as told:
+        [_kept._write(name, b"code") for name in ("run.o", "sample.o")]
+    assert len(told) == 1 and not files(homeless)
+
+
+@pytest.mark.parametrize(
+    ("told", "compiles"),
+    [("0", True), ("1", False), ("2", False), ("", True), ("00", True), ("x", True)],
+)
+def test_numba_is_switched_off_as_it_reads_its_own_variable(
+    told, compiles, monkeypatch
+):
+    """Whoever asks compiled code otherwise calls what Python cannot."""
+    assert _kept._compiles()
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert not _kept._compiles()
+    monkeypatch.setitem(sys.modules, "numba", None)  # as if it were not imported
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", told)
+    assert _kept._compiles() == compiles
+
+
+def test_numba_may_be_told_to_compile_for_any_processor(monkeypatch):
+    """Its own rule: what is generic has no features but those that it is given."""
+    of = _kept._processor.__wrapped__
+    host, features = of()
+    assert host and features
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    assert of() == ("generic", "")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2")
+    assert of() == ("generic", "+avx2")
+    monkeypatch.delenv("NUMBA_CPU_NAME")
+    assert of() == (host, "+avx2")
 
 
 def told(lo, hi, numbers, arrays, out):
@@ -113,7 +190,7 @@ def test_a_damaged_file_is_made_anew(damage, module, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     *data, out = arguments()
     _kept.function("told", *data, out)
-    (file,) = tmp_path.iterdir()
+    (file,) = files(tmp_path)
     good = file.read_bytes()
     bad = {"none": good, "cut": good[:-1], "changed": good[:-1] + b"x", "empty": b""}
     file.write_bytes(bad[damage])
@@ -121,20 +198,22 @@ def test_a_damaged_file_is_made_anew(damage, module, tmp_path, monkeypatch):
     monkeypatch.setattr(_kept, "FOUND", {})
     _kept.function("told", *data, out)(3, 4)
     assert out[1] == 4 and _kept._read(file.name) == good[32:]
-    assert list(tmp_path.iterdir()) == [file]
+    assert files(tmp_path) == [file]
 
 
-def test_each_processor_has_a_file_of_its_own(module, tmp_path, monkeypatch):
-    """And numba may be told to compile for all of them."""
+def test_each_processor_and_each_setting_of_numba_has_a_file_of_its_own(
+    module, tmp_path, monkeypatch
+):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     *data, out = arguments()
-    for files, plain in ((1, {}), (2, {"NUMBA_CPU_NAME": "generic"}), (2, {})):
+    generic, slow = {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_OPT": "0"}
+    for count, told in (1, {}), (2, generic), (3, slow), (3, {}):
         with monkeypatch.context() as patch:
             patch.setattr(_kept, "FOUND", {})
-            for name, value in plain.items():
+            for name, value in told.items():
                 patch.setenv(name, value)
-            _kept.function("told", *data, out)(files, 0)
-        assert len(list(tmp_path.iterdir())) == files == out[0]
+            _kept.function("told", *data, out)(count, 0)
+        assert len(files(tmp_path)) == count == out[0]
 
 
 def test_arrays_that_are_not_in_one_piece_or_not_ours_are_refused(module):
