@@ -32,16 +32,22 @@ def fitting(chain):
     shapes |= dict.fromkeys(("signal", "noise", "ends"), (M,))
     for name, shape in shapes.items():
         part = getattr(chain, name)
-        if not isinstance(part, np.ndarray) or part.shape != shape or len(R) != 1:
+        fits = isinstance(part, np.ndarray) and part.shape == shape
+        if not fits or len(R) != 1 or R[0] < 1:
             raise ValueError(
                 f"chain.{name} must be an array {shape}, as c is {np.shape(chain.c)}; "
                 f"got {type(part).__name__} {np.shape(part)}"
             )
+    if chain.ends.dtype != bool:  # a step is counted once
+        raise TypeError(f"chain.ends must be of bool; got {chain.ends.dtype}")
     if M and not chain.ends[-1]:
         raise ValueError(
             "chain.ends must be True in the last row: a step is unfinished"
         )
-    finite(**{"chain.A": chain.A, "chain.b": chain.b, "chain.c": chain.c})
+    asked = np.any(chain.b, axis=1)
+    parts = {"A": chain.A, "b": chain.b, "c": chain.c}
+    parts |= {"signal": chain.signal[asked], "noise": chain.noise[asked]}
+    finite(**{f"chain.{name}": part for name, part in parts.items()})
 
 
 def rows(chain, A, b, ask, dtype):

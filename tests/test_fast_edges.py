@@ -20,7 +20,8 @@ from test_fast_net import (
     weights,
 )
 
-from refdiff import fast, fast_net, sde, targets, train
+from refdiff import _tables, fast, fast_net, kernel, sde, targets, train
+from refdiff.chain import Chain
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
 from refdiff.net import MLP
@@ -95,6 +96,72 @@ def test_a_run_that_diverges_ends_in_nan_and_not_at_a_mode(d, noisy, dtype):
     chain = replace(chain, c=noisy * chain.c)
     with np.errstate(all="ignore"):
         assert np.isnan(fast.run(chain, law, np.ones((100, d), dtype), seed=1)).all()
+
+
+def chain_of(A, b):
+    """Rows of one register or more that add no noise and ask at signal 1, noise 0."""
+    A, b = np.array(A, float), np.array(b, float)
+    one, ends = np.ones(len(A)), np.ones(len(A), bool)
+    return Chain(A, b, 0 * b, one, 0 * one, one, ends)
+
+
+@pytest.mark.identity
+def test_what_a_block_leaves_behind_is_not_in_the_next():
+    """Neither a score that is no number, where a row asks none, nor another register."""
+    narrow, settings = Mixture([1.0], [[0.0]], [[[1e-4]]]), {"block": 64, "threads": 1}
+    x = np.ones((128, 1))
+    x[0] = 1e308
+    idle_then_score = chain_of([[[1]], [[0]]], [[0], [1]])
+    end = fast.run(idle_then_score, narrow, x, seed=1, **settings)
+    assert np.isnan(end[0]) and (end[1:] == -1e4).all()
+    doubled = chain_of(2 * [[[1, 1], [1, 0]]], np.zeros((2, 2)))
+    x = fast.start(1, 200, 1)
+    assert (fast.run(doubled, narrow, x, seed=1, **settings) == 2 * x).all()
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_chain_of_no_rows_leaves_points_as_they_are(every):
+    still = chain_of(np.zeros((0, 1, 1)), np.zeros((0, 1)))
+    x = fast.start(1, 9, 2)
+    end = fast.run(still, a_mixture(3, 2), x, seed=1, every=every)
+    np.testing.assert_array_equal(end, x if every is None else x[None])
+
+
+@pytest.mark.identity
+def test_points_that_may_only_be_read_or_lie_apart_are_points():
+    x = fast.start(1, 9, 2)
+    want = fast.score(a_mixture(3, 2), x)
+    apart, still = np.repeat(x, 2, axis=1)[:, ::2], x.copy()
+    still.flags.writeable = False
+    for same in (apart, still, np.asfortranarray(x)):
+        assert (fast.score(a_mixture(3, 2), same) == want).all()
+
+
+@pytest.mark.identity
+def test_blocks_are_whole_64s_that_hold_all_points_and_no_more_than_they_need():
+    for most in (1, 63, 64, 65, 384, 10**6):
+        for n in (1, 2, 63, 64, 65, 383, 385, 1000, 100_001):
+            size = _tables.block(n, most)
+            assert size % 64 == 0 and 64 <= size < most + 64
+            blocks = -(-n // size)
+            assert blocks == -(-n // (64 * -(-most // 64))) or size == 64
+            assert blocks * size - n < 64 * blocks
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize(("n", "at"), [(64, 0), (200, 128), (130, 0)])
+def test_what_is_loaded_is_what_is_there_and_copies_of_its_end(n, at):
+    """In Python, which sees what is read beyond the end of an array."""
+    x, X = np.arange(2.0 * n).reshape(n, 2), np.full((2, 2, 128), np.nan)
+    kernel.load(X, x, at, n)
+    some = min(n - at, 128)
+    np.testing.assert_array_equal(X[0, :, :some], x[at : at + some].T)
+    assert (X[0, :, some:] == x[-1:].T).all() and not X[1].any()
+    y = np.zeros((n + 1, 2))
+    kernel.unload(X[0], y[:n], at, n)
+    np.testing.assert_array_equal(y[at : at + some], x[at : at + some])
+    assert not y[:at].any() and not y[at + some :].any()
 
 
 @numba.njit

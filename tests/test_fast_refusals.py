@@ -63,7 +63,23 @@ def test_a_chain_whose_parts_do_not_fit_is_refused(name, part):
         fast.run(replace(CHAIN, **{name: part}), LAW, X, seed=1)
 
 
-@pytest.mark.parametrize("name", ["A", "b", "c"])
+@pytest.mark.parametrize(
+    "ends",
+    [np.full(4, 2), np.full(4, 0.5), np.array([1, -1, 1, 1]), np.array(["a"] * 4)],
+)
+def test_a_chain_whose_steps_end_more_or_less_than_once_is_refused(ends):
+    """What they add up to is how many states there is room for."""
+    with pytest.raises(TypeError, match="chain.ends must be of bool; got"):
+        fast.run(replace(CHAIN, ends=ends), LAW, X, seed=1, every=1)
+
+
+def test_a_chain_of_no_registers_is_refused():
+    none = np.zeros((4, 0))
+    with pytest.raises(ValueError, match="chain.A must be an array"):
+        fast.run(replace(CHAIN, A=none[..., None], b=none, c=none), LAW, X, seed=1)
+
+
+@pytest.mark.parametrize("name", ["A", "b", "c", "signal", "noise"])
 def test_a_chain_of_what_is_no_number_is_refused(name):
     part = getattr(CHAIN, name).copy()
     part[2] = np.nan
