@@ -20,7 +20,7 @@ from test_fast_net import (
     weights,
 )
 
-from refdiff import _tables, fast, fast_net, kernel, sde, targets, train
+from refdiff import _tables, fast, fast_net, kernel, noise, sde, targets, train
 from refdiff.chain import Chain
 from refdiff.langevin import langevin_chain
 from refdiff.mixture import Mixture
@@ -147,6 +147,21 @@ def test_blocks_are_whole_64s_that_hold_all_points_and_no_more_than_they_need():
             blocks = -(-n // size)
             assert blocks == -(-n // (64 * -(-most // 64))) or size == 64
             assert blocks * size - n < 64 * blocks
+
+
+@pytest.mark.identity
+@pytest.mark.parametrize("i", [0, 1, 5])
+def test_a_word_at_the_edge_of_two_components_is_the_second_ones(i):
+    """Where u is the first's weight, of [0, weight) it is no member."""
+    keys = [np.array([key], np.uint64) for key in (3, noise.SAMPLES, i)]
+    state = noise.seeded(*keys)
+    for _ in range(3):  # two for the normal and the one beside it, then u
+        word, *state = noise.xoshiro(*state)
+    (u,) = noise.mantissa(word) - 1
+    for weight, component in ((u, 1), (np.nextafter(u, 1), 0)):
+        weights = np.array([weight, 1 - weight])
+        law = Mixture(weights, np.array([[0.0], [1.0]]), np.zeros((2, 1, 1)))
+        assert fast.sample(law, i + 1, 3)[i, 0] == component
 
 
 @pytest.mark.identity
