@@ -179,6 +179,21 @@ def test_what_is_loaded_is_what_is_there_and_copies_of_its_end(n, at):
     assert not y[:at].any() and not y[at + some :].any()
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("dtype", [np.float32, float])
+@pytest.mark.parametrize("groups", [(0, 100), (100, 0), (0, 100, 0), (100, 100, 0)])
+def test_a_group_of_eight_that_weighs_nothing_leaves_the_others_score(groups, dtype):
+    means = np.concatenate([a_mixture(8, 2).means + far for far in groups])
+    law = Mixture(
+        np.full(len(means), 1 / len(means)),
+        means,
+        np.tile(np.eye(2), (len(means), 1, 1)),
+    )
+    x = fast.start(1, 70, 2, dtype=dtype)
+    near(fast.score(law, x), law.score(x.astype(float)), 20 * np.finfo(dtype).eps)
+    near(fast.logpdf(law, x), law.logpdf(x.astype(float)), 20 * np.finfo(dtype).eps)
+
+
 @numba.njit
 def inward(x, out):
     """Score of N(0, d I)."""
