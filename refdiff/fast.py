@@ -151,7 +151,8 @@ def sample(
     )
     parts = law.means.astype(x.dtype), turned.astype(x.dtype, order="C")
     edges, begin = np.cumsum(law.weights), partial(_kept.function, "sample")
-    data = edges / edges[-1], *parts, _tables.key(seed, noise.SAMPLES, first)
+    edges = np.ceil(edges[:-1] / edges[-1] * 2.0**52).astype(np.uint64)  # of 52 bits
+    data = edges, *parts, _tables.key(seed, noise.SAMPLES, first)
     _blocks(threads, 2 * ROW // x.itemsize, begin, x, *data)
     return x
 

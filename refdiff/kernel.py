@@ -16,7 +16,7 @@ from refdiff.elementary import ln, numbers
 from refdiff.kernel_net import network
 from refdiff.kernel_noise import draw, streams
 from refdiff.kernel_score import gradient
-from refdiff.noise import mantissa, xoshiro
+from refdiff.noise import xoshiro
 
 
 def advance(X, new, A, start, b, c, out, z, k):
@@ -54,19 +54,20 @@ def unload(y, x, at, hi):
 
 
 def place(S, z, edges, means, roots, y):
-    """Fill rows y: see `sample`. The components' numbers go to the last row of z."""
+    """Fill rows y: see `sample`. S makes way: S[0] for u, S[1] for the components."""
     wide()
-    n, z[-1] = S.shape[1], 0
-    for e in range(len(edges) - 1):
+    n = S.shape[1]
+    for i in range(n):
+        S[0, i], S[1, i] = xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0] >> 12, 0
+    for e in range(len(edges)):
         for i in range(n):
-            u = mantissa(xoshiro(S[0, i], S[1, i], S[2, i], S[3, i])[0]) - 1
-            z[-1, i] += u >= edges[e]
+            S[1, i] += S[0, i] >= edges[e]
     for j in range(means.shape[1]):
         for i in range(n):
-            y[j, i] = means[int(z[-1, i]), j]
+            y[j, i] = means[S[1, i], j]
         for r in range(j + 1):
             for i in range(n):
-                y[j, i] += roots[int(z[-1, i]), j, r] * z[r, i]
+                y[j, i] += roots[S[1, i], j, r] * z[r, i]
 
 
 inside(LEAN, advance, load, unload, place)
@@ -130,7 +131,7 @@ def logpdf(lo, hi, room, x, result, table, small, shift):
 def sample(lo, hi, room, x, edges, means, roots, key):
     """Fill x[lo:hi] with means[k] + roots[k] z, where edges[k-1] <= u < edges[k].
 
-    u: a word of the stream after those of z; roots: lower triangles
+    u: the upper 52 bits of the stream's word after those of z; roots: lower triangles
     """
     _, _, z, y, _, _, S = room
     for at in range(lo, hi, S.shape[1]):

@@ -165,6 +165,18 @@ def test_a_word_at_the_edge_of_two_components_is_the_second_ones(i):
 
 
 @pytest.mark.identity
+def test_components_of_next_to_no_weight_are_not_drawn_wherever_they_stand():
+    """Beyond them the edge is 1, and no word is."""
+    for shares in ([1.0, 1e-300], [1e-300, 1.0], [0.5, 0.5, 1e-300, 1e-300]):
+        K = len(shares)
+        law = Mixture(
+            np.array(shares), np.arange(1.0 * K)[:, None], np.zeros((K, 1, 1))
+        )
+        drawn = np.unique(fast.sample(law, 1000, 1))
+        np.testing.assert_array_equal(drawn, np.flatnonzero(law.weights > 0.1))
+
+
+@pytest.mark.identity
 @pytest.mark.parametrize(("n", "at"), [(64, 0), (200, 128), (130, 0)])
 def test_what_is_loaded_is_what_is_there_and_copies_of_its_end(n, at):
     """In Python, which sees what is read beyond the end of an array."""

@@ -263,11 +263,8 @@ def test_code_that_fails_does_not_pass_unseen(module, monkeypatch):
 
 def test_what_is_kept_is_what_numba_runs():
     """The same bits by numba's own call, of another compilation."""
-    edges, means, seeds = (
-        np.ones(1),
-        np.ones((1, 1)),
-        (np.uint64(1), np.uint64(3), np.uint64(2)),
-    )
+    edges, means = np.zeros(0, np.uint64), np.ones((1, 1))
+    seeds = np.uint64(1), np.uint64(3), np.uint64(2)
     roots, ends = np.full((1, 1, 1), 3.0), []
     room = [np.zeros(shape) for shape in 2 * [(1, 2, 64)] + [(2, 64)] + 3 * [(4, 64)]]
     room = (*room, np.zeros((4, 64), np.uint64))
