@@ -58,8 +58,8 @@ overload(elementary.view)(lambda x, T: lambda x, T: viewer(x, T))
 inside(EXACT, elementary.polynomial, elementary.ln, elementary.turn)
 inside(EXACT, noise.splitmix, noise.seeded, noise.xoshiro, noise.mantissa)
 inside(EXACT, noise.uniforms, noise.radius, noise.cartesian)
-inside(ARRAYS, elementary.split, elementary.higher, elementary.lower)
-inside(ARRAYS, elementary.exp2, elementary.exp, elementary.turns)
+inside(LEAN, elementary.split, elementary.higher, elementary.lower)
+inside(LEAN, elementary.exp2, elementary.exp, elementary.turns)
 
 
 def attributed(*attributes):
