@@ -169,14 +169,8 @@ def _entry(name, called, form):
     from llvmlite import ir
 
     word, status, place = ir.IntType(64), ir.IntType(32), ir.PointerType()
-    types = {
-        "d": ir.DoubleType(),
-        "f": ir.FloatType(),
-        "P": place,
-        "q": word,
-        "Q": word,
-    }
-    types = [types[letter] for letter in form]
+    unlike = {"d": ir.DoubleType(), "f": ir.FloatType(), "P": place}
+    types = [unlike.get(letter, word) for letter in form]
     takes = [str(argument.type) for argument in called.arguments]
     if takes != list(map(str, types)):
         raise RuntimeError(f"{name} takes {takes} of this numba, and is given {types}")
@@ -191,10 +185,15 @@ def _entry(name, called, form):
 
 
 def _version():
-    """What code is made from: numba, and sources as they are when they are imported."""
+    """What code is made from: numba, and sources as they are when they are imported.
+
+    None where they cannot be read, as in an archive: then nothing is kept.
+    """
     numba = Path(find_spec("numba").origin).with_name("_version.py")
     files = numba, *(HERE / f"{source}.py" for source in SOURCES)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+    with suppress(OSError):
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+    return None
 
 
 VERSION = _version()
@@ -215,7 +214,7 @@ def _folders():
 
 def _read(file):
     """The code in a file, or None."""
-    for folder in _folders():
+    for folder in _folders() if VERSION else []:
         with suppress(OSError):
             kept = (folder / file).read_bytes()
             if _digest(kept[32:]) == kept[:32]:
@@ -225,7 +224,8 @@ def _read(file):
 
 def _write(file, code):
     """Put code in a file, all at once, or say once that it cannot be."""
-    for folder in _folders():
+    why = "its sources cannot be read"
+    for folder in _folders() if VERSION else []:
         part = folder / f"{file}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -242,7 +242,6 @@ def unkept(reason: object) -> None:
     """Say once that machine code is not kept."""
     if not SAID.is_set():
         SAID.set()
-        what = (
-            "kernels are compiled anew in each process, unless NUMBA_CACHE_DIR names a"
-        )
-        warnings.warn(f"{what} folder to write to: {reason}", RuntimeWarning, 2)
+        remedy = "NUMBA_CACHE_DIR may name a folder to write to"
+        told = f"kernels are compiled anew in each process ({remedy}): {reason}"
+        warnings.warn(told, RuntimeWarning, stacklevel=2)

@@ -91,6 +91,15 @@ def test_the_version_is_of_all_sources_and_of_numba(tmp_path, monkeypatch):
     assert len(seen) == 2 + len(_kept.SOURCES)
 
 
+def test_where_sources_cannot_be_read_nothing_is_kept(homeless, monkeypatch):
+    """As in an archive; the module can be imported, and compiles in each process."""
+    assert _kept._version() is None  # the folder is empty
+    monkeypatch.setattr(_kept, "VERSION", None)
+    with pytest.warns(RuntimeWarning, match="each process .* cannot be read"):
+        _kept._write("run.o", b"code")
+    assert _kept._read("run.o") is None and not files(homeless)
+
+
 def test_what_is_half_written_does_not_stay(homeless, monkeypatch):
     """As on a full disk; and it is told once, with what can be done."""
 
